@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 TextField = Literal["title", "description"]
-AttributeValue = str | float | bool | tuple[str, ...]
+AttributeValue = bool | float | str | tuple[str, ...]
 
 DEFAULT_TEXT_FIELDS: tuple[TextField, ...] = ("title", "description")
 DEFAULT_ENTITY_GROUPS: tuple[str, ...] = ("brand", "category", "season", "composition")
@@ -79,6 +79,22 @@ class Product(BaseModel):
 ENTITY_FIELDS = frozenset(DEFAULT_ENTITY_GROUPS)
 
 
+def product_from_row(row: Mapping[str, object]) -> Product:
+    """Return the product of one flat row of a feed: columns that no field claims become attributes.
+
+    Empty strings and None count as absent; numbers and booleans keep their type; lists of strings become tuples.
+
+    Raises:
+        pydantic.ValidationError: a field does not hold what it should; `loc` names it.
+    """
+    stated = {key: value for key, value in row.items() if value is not None and value not in ("", [])}
+    fields = {key: value for key, value in stated.items() if key in Product.model_fields}
+    extra = {key: value for key, value in stated.items() if key not in Product.model_fields}
+    if extra:
+        fields["attributes"] = {**dict(fields.get("attributes") or {}), **extra}
+    return Product.model_validate(fields)
+
+
 def canonical_text(product: Product, fields: Iterable[TextField] = DEFAULT_TEXT_FIELDS) -> str:
     """Return the words the text encoder reads of `product`: `fields` joined by `. `, empty ones left out.
 
@@ -88,10 +104,9 @@ def canonical_text(product: Product, fields: Iterable[TextField] = DEFAULT_TEXT_
     return ". ".join(part for part in parts if part)
 
 
-def pasted_text(product: Product, fields: Iterable[TextField], groups: Iterable[str]) -> str:
-    """Return the canonical text with entity values pasted in front: the baseline EI-CLIP argues against.
+def paste_entities(text: str, entities: Mapping[str, str]) -> str:
+    """Return `text` with the entity values pasted in front, as the baseline EI-CLIP argues against reads it.
 
     System 3 of EI-CLIP (CVPR 2022), Table 2: entities are ordinary words of the description.
     """
-    words = " ".join(product.entities(groups).values())
-    return ". ".join(part for part in (words, canonical_text(product, fields)) if part)
+    return ". ".join(part for part in (" ".join(entities.values()), text) if part)
