@@ -82,7 +82,7 @@ ENTITY_FIELDS = frozenset(DEFAULT_ENTITY_GROUPS)
 def product_from_row(row: Mapping[str, object]) -> Product:
     """Return the product of one flat row of a feed: columns that no field claims become attributes.
 
-    Empty strings and None count as absent; numbers and booleans keep their type; lists of strings become tuples.
+    Empty strings, empty lists and None count as absent; numbers and booleans keep their type.
 
     Raises:
         pydantic.ValidationError: a field does not hold what it should; `loc` names it.
@@ -90,8 +90,9 @@ def product_from_row(row: Mapping[str, object]) -> Product:
     stated = {key: value for key, value in row.items() if value is not None and value not in ("", [])}
     fields = {key: value for key, value in stated.items() if key in Product.model_fields}
     extra = {key: value for key, value in stated.items() if key not in Product.model_fields}
-    if extra:
-        fields["attributes"] = {**dict(fields.get("attributes") or {}), **extra}
+    nested = fields.get("attributes", {})
+    if extra and isinstance(nested, Mapping):
+        fields["attributes"] = {**nested, **extra}
     return Product.model_validate(fields)
 
 
