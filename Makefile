@@ -1,0 +1,74 @@
+# Every step of Catalens, for people, CI and the Dockerfile alike. `make help` lists them.
+SHELL := /bin/bash
+PYTHON ?= python3
+HARDWARE ?= cpu
+PRODUCTS ?= 2000
+SEED ?= 7
+DATA ?= data
+ENCODER ?= mini
+PYTEST_FLAGS ?= -n 2 --dist loadgroup
+
+BIN := .venv/bin
+SHOP := $(DATA)/shop-$(PRODUCTS)-$(SEED)
+INDEX := $(DATA)/index-$(PRODUCTS)-$(SEED)
+# A pinned set exists for the CPU; with a GPU the CUDA build of the day is what one wants.
+CONSTRAINTS := $(if $(filter cpu,$(HARDWARE)),-c constraints-cpu.txt)
+# Two busy OpenMP teams on shared cores collapse instead of sharing (docs/operations.md, "Threads").
+export OMP_WAIT_POLICY ?= PASSIVE
+
+.DEFAULT_GOAL := help
+.PHONY: help setup dev check format test demo shop index serve bench clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+setup: .venv/.runtime ## create .venv and install what the service needs (HARDWARE=cpu|gpu|gpu-cuvs)
+
+.venv/.runtime: pyproject.toml constraints-cpu.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Catalens needs Python 3.11 or newer: make PYTHON=...")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS) -e ".[$(HARDWARE)]"
+	@touch $@
+
+dev: .venv/.dev
+
+.venv/.dev: .venv/.runtime
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS) -e ".[$(HARDWARE),dev]"
+	@touch $@
+
+check: dev ## lint, formatting, types, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: dev ## let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+test: dev ## every test, with branch coverage of models, indexer and service
+	rm -f .coverage .coverage.*
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_FLAGS) --cov --cov-report=term
+	@echo "tests passed"
+
+demo: shop index ## generate a shop, index it, serve it, search it: http://localhost:8080
+	$(BIN)/python -m demo up --data-dir $(INDEX) --encoder $(ENCODER)
+
+shop: $(SHOP)/shop.json ## only generate the demo shop
+
+$(SHOP)/shop.json: | setup
+	$(BIN)/python -m demo generate --products $(PRODUCTS) --seed $(SEED) --out $(SHOP)
+
+index: $(INDEX)/current ## only encode and index the demo shop, and publish the bundle
+
+$(INDEX)/current: $(SHOP)/shop.json models/weights/mini/card.json
+	$(BIN)/python -m indexer build --catalogue $(SHOP)/catalogue.parquet --data-dir $(INDEX) --encoder $(ENCODER) --publish
+
+serve: setup ## serve the published bundle; settings come from CATALENS_* variables
+	$(BIN)/python -m service
+
+bench: dev shop index ## encode, ANN and end-to-end latency on the demo shop
+	$(BIN)/python -m benchmarks --data-dir $(INDEX) --encoder $(ENCODER)
+
+clean: ## remove generated data and caches, keep .venv
+	rm -rf $(DATA) out runs build .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
