@@ -52,7 +52,7 @@ test: dev ## every test, with branch coverage of models, indexer and service
 	@echo "tests passed"
 
 demo: shop index ## generate a shop, index it, serve it, search it: http://localhost:8080
-	$(BIN)/python -m demo up --data-dir $(INDEX) --encoder $(ENCODER)
+	$(BIN)/python -m demo up --data-dir $(INDEX) --encoder $(ENCODER) $(DEMO_FLAGS)
 
 shop: $(SHOP)/shop.json ## only generate the demo shop
 
@@ -68,7 +68,7 @@ serve: setup ## serve the published bundle; settings come from CATALENS_* variab
 	$(BIN)/python -m service
 
 bench: dev shop index ## encode, ANN and end-to-end latency on the demo shop
-	$(BIN)/python -m benchmarks --data-dir $(INDEX) --encoder $(ENCODER)
+	$(BIN)/python -m benchmarks --data-dir $(INDEX) --encoder $(ENCODER) $(BENCH_FLAGS)
 
 clean: ## remove generated data and caches, keep .venv
 	rm -rf $(DATA) out runs build .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
