@@ -1,0 +1,135 @@
+"""Many clients at once against a real service process, words and pictures mixed.
+
+Cost model: a closed loop of `clients` callers on the same cores as the service, each waiting for its answer
+before asking again, so the rate is what the machine can do with both, and latency is `clients / rate`. It shows
+errors, restarts and memory growth; it is not an open-loop latency figure.
+"""
+
+import asyncio
+import base64
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import numpy as np
+
+from benchmarks.record import percentiles
+
+READY_S = 120.0
+MEMORY_EVERY_S = 1.0
+
+
+@dataclass
+class Tally:
+    """What the clients saw: latencies in milliseconds by kind, and every answer that was not a 200."""
+
+    latencies_ms: dict[str, list[float]] = field(default_factory=lambda: {"text": [], "image": []})
+    failures: Counter[str] = field(default_factory=Counter)
+    resident_bytes: list[int] = field(default_factory=list)
+
+
+@contextmanager
+def running_service(data_dir: Path, encoder: str, port: int) -> Iterator["subprocess.Popen[bytes]"]:
+    """Start `python -m service`, wait until it is ready, and end it.
+
+    Raises:
+        RuntimeError: the service ended, or was not ready in time.
+    """
+    command = [sys.executable, "-m", "service", "--data-dir", str(data_dir), "--encoder", encoder]
+    with subprocess.Popen([*command, "--port", str(port)], stdout=subprocess.DEVNULL) as server:
+        try:
+            _wait_until_ready(server, port)
+            yield server
+        finally:
+            server.terminate()
+
+
+def _wait_until_ready(server: "subprocess.Popen[bytes]", port: int) -> None:
+    end = time.monotonic() + READY_S
+    while server.poll() is None and time.monotonic() < end:
+        try:
+            if httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=5.0).is_success:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.2)
+    msg = f"the service did not become ready (exit status {server.poll()})"
+    raise RuntimeError(msg)
+
+
+def resident_bytes(pid: int) -> int:
+    """Return the resident memory of process `pid` in bytes (Linux)."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+def requests_of(texts: Sequence[str], pictures: Sequence[bytes], seed: int) -> Iterator[tuple[str, dict[str, object]]]:
+    """Yield an endless mix of search requests, three texts for each picture, each text made unlike the last."""
+    rng = np.random.default_rng(seed)
+    for number in range(sys.maxsize):
+        if number % 4 == 3:
+            data = base64.b64encode(pictures[rng.integers(len(pictures))]).decode()
+            yield "image", {"image": {"data": data}}
+        else:
+            yield "text", {"q": f"{texts[rng.integers(len(texts))]} {rng.integers(1000)}"}
+
+
+async def _client(
+    http: httpx.AsyncClient, mix: Iterator[tuple[str, dict[str, object]]], end: float, tally: Tally
+) -> None:
+    while time.monotonic() < end:
+        kind, body = next(mix)
+        start = time.perf_counter()
+        try:
+            answer = await http.post("/v1/search", json=body)
+        except httpx.HTTPError as error:
+            tally.failures[type(error).__name__] += 1
+            continue
+        if answer.status_code == httpx.codes.OK:
+            tally.latencies_ms[kind].append((time.perf_counter() - start) * 1e3)
+        else:
+            tally.failures[str(answer.status_code)] += 1
+
+
+async def _watch_memory(pid: int, end: float, tally: Tally) -> None:
+    while time.monotonic() < end:
+        tally.resident_bytes.append(resident_bytes(pid))
+        await asyncio.sleep(MEMORY_EVERY_S)
+
+
+async def drive(
+    port: int, pid: int, clients: int, seconds: float, mix: Iterator[tuple[str, dict[str, object]]]
+) -> Tally:
+    """Run `clients` callers for `seconds` against the service on `port` whose process is `pid`."""
+    tally = Tally()
+    end = time.monotonic() + seconds
+    limits = httpx.Limits(max_connections=clients)
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", limits=limits, timeout=30.0) as http:
+        callers = [_client(http, mix, end, tally) for _ in range(clients)]
+        await asyncio.gather(_watch_memory(pid, end, tally), *callers)
+    return tally
+
+
+def figures(tally: Tally, clients: int, seconds: float) -> dict[str, object]:
+    """Return the tally as plain figures; memory growth compares the last fifth of the run with its second fifth."""
+    memory = np.asarray(tally.resident_bytes, dtype=np.float64)
+    fifth = max(1, len(memory) // 5)
+    answered = sum(len(values) for values in tally.latencies_ms.values())
+    return {
+        "clients": clients,
+        "seconds": seconds,
+        "answered": answered,
+        "per_second": answered / seconds,
+        "failures": dict(tally.failures),
+        "latency_ms": {kind: percentiles(values) for kind, values in tally.latencies_ms.items() if values},
+        "resident_mib": {"start": memory[0] / 2**20, "end": memory[-1] / 2**20},
+        "memory_growth": float(np.median(memory[-fifth:]) / np.median(memory[fifth : 2 * fifth + 1])),
+    }
