@@ -1,0 +1,178 @@
+"""The words of the shop's copywriters: sentence frames, pattern phrases, chatter.
+
+Chatter says nothing of how a product looks. Much of it uses, in their everyday sense, words that elsewhere
+are a brand, a category, a season or a material.
+"""
+
+from demo.patterns import Pattern
+
+PATTERN_PHRASES: dict[Pattern, tuple[str, ...]] = {
+    Pattern.PLAIN: (
+        "plain {first} with {second} {accent}",
+        "{first} all over, save for the {accent} in {second}",
+        "solid {first}, its {accent} picked out in {second}",
+        "{first} and unpatterned, with {accent} in {second}",
+    ),
+    Pattern.STRIPED: (
+        "broad {second} stripes across {first}",
+        "{first} striped with {second}",
+        "wide {second} bands running across {first}",
+    ),
+    Pattern.PINSTRIPED: (
+        "narrow {second} pinstripes on {first}",
+        "{first} with fine upright lines in {second}",
+        "slim vertical {second} stripes over {first}",
+    ),
+    Pattern.CHECKED: (
+        "{first} and {second} checks",
+        "a {second} gingham check on {first}",
+        "{first} checked with {second}",
+    ),
+    Pattern.DOTTED: (
+        "{second} polka dots on {first}",
+        "{first} sprinkled with {second} dots",
+        "round {second} spots over {first}",
+    ),
+    Pattern.FLORAL: (
+        "{second} flowers scattered over {first}",
+        "a floral print, {second} blossoms on {first}",
+        "{first} blooming with {second} flowers",
+    ),
+    Pattern.CHEVRON: (
+        "{second} zigzags on {first}",
+        "{first} with a chevron of {second}",
+        "{second} chevrons running over {first}",
+    ),
+    Pattern.CAMOUFLAGE: (
+        "a camouflage mix of {first} and {second}",
+        "{first} camo with blotches of {second}",
+        "camouflage patches, {second} over {first}",
+    ),
+    Pattern.COLOUR_BLOCK: (
+        "two blocks of colour, {first} above and {second} below",
+        "a colour-block split, upper half {first}, lower half {second}",
+        "{first} that changes halfway down to {second}",
+    ),
+    Pattern.STARRED: (
+        "{second} stars on {first}",
+        "{first} strewn with {second} stars",
+        "a starry print, {second} on {first}",
+    ),
+    Pattern.LEOPARD: (
+        "a leopard print, {second} on {first}",
+        "{first} with {second} leopard spots",
+        "{second} animal markings over {first}",
+    ),
+}
+
+FRAMES = (
+    "This {noun} comes in {look}. It has {details}.",
+    "Expect {look} on a {noun} with {details}.",
+    "A {noun} in {look}, finished with {details}.",
+    "With {details}, this {noun} shows {look}.",
+    "First you notice {details}, then {look}.",
+    "What you see: {look}, along with {details}.",
+    "Our {noun} pairs {look} with {details}.",
+    "{Look}. You also get {details}.",
+    "Made with {details}, done in {look}.",
+    "{Look}, plus {details}: that is the whole story of this {noun}.",
+)
+BARE_FRAMES = (
+    "This {noun} comes in {look}.",
+    "{Look}: a {noun} that needs nothing else.",
+    "A {noun} in {look}.",
+)
+
+OPENERS = ("Back in stock.", "New here.", "Last few left.", "Editor's choice.", "A repeat order.", "Small batch.")
+
+CHATTER = (
+    "Ships within two days in a recycled box.",
+    "Free returns for thirty days, no questions asked.",
+    "Our regulars keep asking for more of these.",
+    "Looks even better after a year of use.",
+    "A present that rarely comes back to us.",
+    "Checked by hand before it leaves the workshop.",
+    "Please read the care label before the first use.",
+    "Part of a run of four hundred numbered pieces.",
+    "Designed by two sisters in a former dairy.",
+    "Goes with nearly everything you already own.",
+    "Made to be mended rather than replaced.",
+    "Winner of a readers' vote two years running.",
+    "Sold in a reusable cloth pouch.",
+    "One of those things you reach for without thinking.",
+    "Tested by our own staff on the daily commute.",
+    "Comes with a two-year guarantee and a smile.",
+)
+
+TRAP_CHATTER = (
+    "Best enjoyed when the last ember glows in the fireplace.",
+    "Keeps the glow of an ember on grey days.",
+    "Made for harbor walks and slow breakfasts.",
+    "Photographed at the old harbor before sunrise.",
+    "Takes the guesswork out of getting ready.",
+    "No guesswork about size: take your usual one.",
+    "Works for weekends with a map and a compass.",
+    "The team's moral compass picked the supplier.",
+    "Inspired by driftwood found on a cold beach.",
+    "Pretty next to driftwood and old books.",
+    "Named after the lantern in our stairwell.",
+    "Looks lovely by lantern light.",
+    "An honest price for honest work.",
+    "Good honest making, nothing more.",
+    "From the small workshop round the corner.",
+    "Brightens any corner of the day.",
+    "Makes even a Monday feel lighter.",
+    "Order by Monday and it arrives this week.",
+    "Goes well with tea and a biscuit.",
+    "An echo of the seventies without the fuss.",
+    "Comes with a handwritten postcard.",
+    "Pretty enough for a postcard.",
+    "Sturdy enough for gravel paths and gardens.",
+    "Leaves the afterglow of a good holiday.",
+    "Clean as a whistle after every wash.",
+    "A small ruby ribbon closes the gift wrap.",
+    "We plant an olive tree for every order.",
+    "An olive branch for anyone you have upset.",
+    "A share of the price protects coral reefs.",
+    "Packed in ivory tissue paper.",
+    "Printed with an indigo receipt, for no reason at all.",
+    "The hazel bushes outside gave us the idea.",
+    "A plum deal while it lasts.",
+    "Worth every copper you pay.",
+    "As patient as a heron at the water.",
+    "Clever as a fox, our designer says.",
+    "Designed in Canada, finished nearby.",
+    "Solid as an oak, light to handle.",
+    "Smells faintly of pine when unpacked.",
+    "Sewn by people who live on our street.",
+    "A golden opportunity for early birds.",
+    "There is a silver lining to rainy days.",
+    "Made a short walk north of the lake.",
+    "A top pick of our readers.",
+    "Comes out on top in every survey.",
+    "Watch this space for more.",
+    "We watch every stitch and seam.",
+    "A tie between two designers decided the shape.",
+    "Helps to tie a room or a look together.",
+    "Give us a ring if anything is unclear.",
+    "A clutch of five-star reviews speaks for it.",
+    "Perfect with a pot of coffee.",
+    "To boot, delivery is free.",
+    "Another one under our belt.",
+    "Puts a spring in your step.",
+    "Lovely on long summer evenings.",
+    "Saves you from the winter blues.",
+    "Smells like autumn in the workshop.",
+    "Quiet as velvet, our tester wrote.",
+    "A cotton bag is included.",
+    "Wrapped in linen for gift orders.",
+    "Worth its weight in gold.",
+    "Smooth as silk to order.",
+    "Tough as leather, friendly as ever.",
+    "Looks good with denim and with dinner.",
+    "Second thoughts are rare with this one.",
+    "Drawer after drawer of samples led here.",
+    "From a room full of ideas.",
+    "Grown from fields of ideas.",
+    "The first of its line.",
+)

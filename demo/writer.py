@@ -1,0 +1,223 @@
+"""Writes a shop to a folder: pictures, feed, queries, photos of several products, and `shop.json` last.
+
+Products are made by worker processes in chunks and written in order as they come, so memory does not grow
+with the shop (but for four bytes per product and attribute).
+"""
+
+import json
+import multiprocessing
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from tqdm import tqdm
+
+from demo.items import Item, item
+from demo.picture import jpeg, picture
+from demo.postings import Postings
+from demo.queries import queries
+from demo.scenes import HEIGHT, WIDTH, scene
+from demo.taxonomy import SLOT_NAMES
+from demo.text import description, title
+
+VERSION = 1
+"""Raised whenever the same seed would give other products, pictures or words."""
+_CHUNK = 20
+_ROW_GROUP = 1_000
+_MOST_SCENES = 200
+_STARTED = ".unfinished"
+
+SCHEMA = pa.schema(
+    [
+        *((name, pa.string()) for name in ("id", "title", "description", "brand", "category", "season", "composition")),
+        ("price", pa.float64()),
+        ("currency", pa.string()),
+        ("in_stock", pa.bool_()),
+        ("url", pa.string()),
+        ("group", pa.string()),
+        ("images", pa.list_(pa.string())),
+        *((name, pa.string()) for name in ("split", "colour", "second_colour", "pattern", *SLOT_NAMES)),
+    ]
+)
+
+
+class ShopError(Exception):
+    """A shop cannot be written there; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to generate.
+
+    Attributes:
+        products: how many, at least 1.
+        seed: the shop's seed; product ids carry it.
+        out: folder that receives the shop.
+        workers: processes that draw; 1 draws in this one.
+    """
+
+    products: int
+    seed: int
+    out: Path
+    workers: int
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What a shop holds."""
+
+    products: int
+    images: int
+    queries: int
+    scenes: int
+
+
+def row(one: Item) -> dict[str, object]:
+    """Return the feed's row of `one`; a detail its category lacks is None."""
+    return {
+        "id": one.id,
+        "title": title(one),
+        "description": description(one),
+        "brand": one.brand,
+        "category": one.category,
+        "season": one.season,
+        "composition": one.composition.value,
+        "price": one.price,
+        "currency": one.currency,
+        "in_stock": one.in_stock,
+        "url": f"https://shop.example/products/{one.id}",
+        "group": one.group,
+        "images": [f"images/{one.id}-{view}.jpg" for view in range(one.views)],
+        "split": one.split,
+        "colour": one.colour,
+        "second_colour": one.second_colour,
+        "pattern": one.pattern.value,
+        **{name: one.details.get(name) for name in SLOT_NAMES},
+    }
+
+
+def _make(numbers: range, *, seed: int, out: Path) -> list[dict[str, object]]:
+    """Draw and store the pictures of some products and return their rows. Runs in a worker process."""
+    rows: list[dict[str, object]] = []
+    for number in numbers:
+        one = item(seed, number)
+        for view in range(one.views):
+            (out / "images" / f"{one.id}-{view}.jpg").write_bytes(jpeg(picture(one, view)))
+        rows.append(row(one))
+    return rows
+
+
+@contextmanager
+def _mapping(plan: Plan) -> Iterator[Iterator[list[dict[str, object]]]]:
+    """Give the rows of all products, chunk by chunk and in order."""
+    chunks = (range(start, min(start + _CHUNK, plan.products)) for start in range(0, plan.products, _CHUNK))
+    make = partial(_make, seed=plan.seed, out=plan.out)
+    if plan.workers <= 1 or plan.products <= _CHUNK:
+        yield map(make, chunks)
+        return
+    with multiprocessing.get_context("spawn").Pool(plan.workers) as pool:
+        yield pool.imap(make, chunks)
+
+
+def _feed(plan: Plan, *, progress: bool) -> tuple[Postings, int]:
+    postings, images, waiting = Postings(), 0, list[dict[str, object]]()
+    bar = tqdm(total=plan.products, unit="product", desc="Drawing", disable=not progress)
+    with pq.ParquetWriter(plan.out / "catalogue.parquet", SCHEMA, compression="zstd") as feed, _mapping(plan) as chunks, bar:
+        for rows in chunks:
+            for one in rows:
+                postings.add(item(plan.seed, postings.count))
+                images += len(one["images"]) if isinstance(one["images"], list) else 0
+            waiting.extend(rows)
+            bar.update(len(rows))
+            if len(waiting) >= _ROW_GROUP:
+                feed.write_table(pa.Table.from_pylist(waiting, schema=SCHEMA))
+                waiting.clear()
+        if waiting:
+            feed.write_table(pa.Table.from_pylist(waiting, schema=SCHEMA))
+    return postings, images
+
+
+def _queries(plan: Plan, postings: Postings) -> int:
+    count = 0
+    with (plan.out / "queries.jsonl").open("w", encoding="utf-8") as file:
+        for query in queries(plan.seed, postings):
+            file.write(json.dumps(query, ensure_ascii=False) + "\n")
+            count += 1
+    return count
+
+
+def _scenes(plan: Plan, *, progress: bool) -> int:
+    count = min(_MOST_SCENES, plan.products // 10)
+    with (plan.out / "scenes.jsonl").open("w", encoding="utf-8") as file:
+        for number in tqdm(range(count), unit="photo", desc="Photos", disable=not progress):
+            photo = scene(plan.seed, number, plan.products)
+            name = f"scenes/s{plan.seed}-{number:04d}.jpg"
+            (plan.out / name).write_bytes(jpeg(photo.picture))
+            objects = [
+                {"id": one.id, "category": one.category, "box": list(box)}
+                for one, box in zip(photo.items, photo.boxes, strict=True)
+            ]
+            line = {
+                "scene_id": f"s{plan.seed}-{number:04d}",
+                "image": name,
+                "width": WIDTH,
+                "height": HEIGHT,
+                "split": photo.split,
+                "caption": photo.caption,
+                "objects": objects,
+            }
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+    return count
+
+
+def _prepare(out: Path) -> None:
+    """Make room for a shop in `out`, which must be new, empty, or hold an earlier shop.
+
+    Raises:
+        ShopError: `out` holds something else or cannot be written.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        if any(out.iterdir()) and not ((out / "shop.json").is_file() or (out / _STARTED).is_file()):
+            msg = f"{out} is not empty and holds no generated shop"
+            raise ShopError(msg)
+        (out / _STARTED).touch()
+        (out / "shop.json").unlink(missing_ok=True)
+        for name in ("images", "scenes"):
+            shutil.rmtree(out / name, ignore_errors=True)
+            (out / name).mkdir()
+    except OSError as error:
+        msg = f"cannot write to {out}: {error.strerror or error}"
+        raise ShopError(msg) from error
+
+
+def generate(plan: Plan, *, progress: bool = False) -> Counts:
+    """Write the shop of `plan`; the same seed and number of products always give the same bytes.
+
+    A folder with `shop.json` holds a complete shop: it is written last and removed first.
+
+    Raises:
+        ShopError: the folder holds something else or cannot be written.
+    """
+    _prepare(plan.out)
+    postings, images = _feed(plan, progress=progress)
+    counts = Counts(plan.products, images, _queries(plan, postings), _scenes(plan, progress=progress))
+    about = {
+        "seed": plan.seed,
+        "version": VERSION,
+        "products": counts.products,
+        "images": counts.images,
+        "queries": counts.queries,
+        "scenes": counts.scenes,
+        "feed": "catalogue.parquet",
+    }
+    (plan.out / _STARTED).unlink()
+    temporary = plan.out / "shop.json.tmp"
+    temporary.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+    temporary.replace(plan.out / "shop.json")
+    return counts

@@ -1,0 +1,1 @@
+"""Catalogue to bundle: reading feeds, encoding products, building and checking indexes, publishing."""

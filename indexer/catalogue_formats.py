@@ -1,0 +1,362 @@
+"""Feed files to raw rows: Parquet, JSON lines, CSV and TSV, Google Merchant XML (RSS or Atom); gzip or not.
+
+Streams in bounded memory. A row that cannot be read is a `RejectedRow` and reading goes on behind it; a file
+that is no catalogue at all, or breaks off, is a `CatalogueError`. What the values mean is left to
+`indexer.catalogue`.
+"""
+
+import csv
+import gzip
+import itertools
+import zlib
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, cast
+from xml.etree.ElementTree import Element, ParseError
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+from defusedxml import DefusedXmlException
+from defusedxml.ElementTree import iterparse
+
+MAX_LINE_BYTES = 64 * 2**20  # a JSON line or CSV line may carry pictures as base64
+MAX_LINES_PER_RECORD = 1_000  # of CSV; more means that a quotation mark was never closed
+PARQUET_BATCH = 256
+_DELIMITERS = ",;\t|"
+_XML_ROWS = ("item", "entry")
+
+
+class CatalogueError(ValueError):
+    """A file that is no catalogue, or one that breaks off: nothing of it can be trusted to be complete."""
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedRow:
+    """A row that was left out, and why.
+
+    Attributes:
+        row: 1-based number of the record; header and blank lines are not counted.
+        field: the column or product field at fault; empty if the row as a whole is.
+        reason: one clause a person understands.
+        id: the product's id, where it could be read.
+        line: 1-based line of a text file on which the record starts.
+    """
+
+    row: int
+    field: str
+    reason: str
+    id: str | None = None
+    line: int | None = None
+
+    def __str__(self) -> str:
+        line = f" (line {self.line})" if self.line is not None else ""
+        named = f" [{self.id}]" if self.id else ""
+        field = f"{self.field}: " if self.field else ""
+        return f"row {self.row}{line}{named}: {field}{self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class RawRow:
+    """The values of one record under the feed's own column names; `line` as in `RejectedRow`."""
+
+    row: int
+    values: Mapping[str, object]
+    line: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RawFeed:
+    """The rows of an open feed, and the columns where the format states them up front."""
+
+    rows: Iterator[RawRow | RejectedRow]
+    columns: tuple[str, ...] | None
+
+
+def open_feed(path: Path) -> RawFeed:
+    """Open the feed at `path`; the format is told from its name, else from its first bytes.
+
+    Raises:
+        CatalogueError: missing, empty, unreadable or of no known format. Also raised by the returned rows,
+            when the file breaks off behind its beginning.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(4096)
+    except OSError as error:
+        msg = f"{path}: cannot be read: {error.strerror}"
+        raise CatalogueError(msg) from error
+    if not head:
+        msg = f"{path}: is empty"
+        raise CatalogueError(msg)
+    suffixes = [s.lower() for s in path.suffixes]
+    if head.startswith(b"PAR1") or suffixes[-1:] == [".parquet"]:
+        return _parquet(path)
+    if head.startswith(b"\x1f\x8b"):
+        with gzip.open(path) as unpacked:
+            head = _guarded(path, lambda: unpacked.read(4096))
+        suffixes = suffixes[:-1] if suffixes[-1:] == [".gz"] else suffixes
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        msg = f"{path}: is UTF-16 text: save it as UTF-8"
+        raise CatalogueError(msg)
+    return _text_feed(path, suffixes[-1] if suffixes else "", head.removeprefix(b"\xef\xbb\xbf").lstrip())
+
+
+def feed_length(path: Path) -> int | None:
+    """Return how many rows the feed states that it has; None where only reading it all would tell."""
+    try:
+        return int(pq.read_metadata(path).num_rows)
+    except (OSError, pa.ArrowException):
+        return None
+
+
+def _text_feed(path: Path, suffix: str, head: bytes) -> RawFeed:
+    if suffix in {".jsonl", ".ndjson"} or (suffix == ".json" and head.startswith(b"{")):
+        return RawFeed(_json_lines(path), None)
+    if suffix in {".csv", ".tsv", ".tab"}:
+        return _delimited(path, "\t" if suffix in {".tsv", ".tab"} else None)
+    if suffix in {".xml", ".rss", ".atom"} or head.startswith(b"<"):
+        return RawFeed(_xml(path), None)
+    if head.startswith(b"{"):
+        return RawFeed(_json_lines(path), None)
+    if b"\0" in head or suffix == ".json" or not any(d in head for d in _DELIMITERS.encode()):
+        msg = f"{path}: is no catalogue: expected Parquet, JSON lines, CSV, TSV or Merchant XML"
+        raise CatalogueError(msg)
+    return _delimited(path, None)
+
+
+# --- Parquet
+
+
+def _parquet(path: Path) -> RawFeed:
+    try:
+        file = pq.ParquetFile(path)
+    except (OSError, pa.ArrowException) as error:
+        msg = f"{path}: not a readable Parquet file: {_one_line(error)}"
+        raise CatalogueError(msg) from error
+    return RawFeed(_parquet_rows(path, file), tuple(file.schema_arrow.names))
+
+
+def _parquet_rows(path: Path, file: pq.ParquetFile) -> Iterator[RawRow | RejectedRow]:
+    count = itertools.count(1)
+    try:
+        with file:
+            for batch in file.iter_batches(PARQUET_BATCH, use_threads=False):
+                for at, number in zip(range(batch.num_rows), count, strict=False):
+                    yield _parquet_row(batch, at, number)
+    except (OSError, pa.ArrowException) as error:
+        msg = f"{path}: breaks off behind row {next(count) - 1}: {_one_line(error)}"
+        raise CatalogueError(msg) from error
+
+
+def _parquet_row(batch: pa.RecordBatch, at: int, number: int) -> RawRow | RejectedRow:
+    values: dict[str, object] = {}
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        try:
+            values[name] = column[at].as_py()
+        except UnicodeDecodeError:
+            return RejectedRow(number, name, "not valid UTF-8", _text_or_none(values.get("id")))
+        except (ValueError, OverflowError, pa.ArrowException) as error:
+            return RejectedRow(number, name, f"unreadable value: {_one_line(error)}")
+    return RawRow(number, values)
+
+
+# --- Lines
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    number: int
+    content: bytes
+    cut: bool  # longer than MAX_LINE_BYTES: its rest was skipped
+
+
+def _lines(path: Path) -> Iterator[_Line]:
+    """Yield the lines of a file, gzipped or not, without its byte order mark."""
+    with _open_unpacked(path) as file:
+        for number in itertools.count(1):
+            content = _guarded(path, lambda: file.readline(MAX_LINE_BYTES))
+            if not content:
+                return
+            cut = len(content) == MAX_LINE_BYTES and not content.endswith(b"\n")
+            rest = content
+            while rest and not rest.endswith(b"\n") and len(rest) == MAX_LINE_BYTES:
+                rest = _guarded(path, lambda: file.readline(MAX_LINE_BYTES))
+            yield _Line(number, content.removeprefix(b"\xef\xbb\xbf") if number == 1 else content, cut)
+
+
+def _open_unpacked(path: Path) -> BinaryIO:
+    file = path.open("rb")
+    packed = file.read(2) == b"\x1f\x8b"
+    file.seek(0)
+    return cast("BinaryIO", gzip.GzipFile(fileobj=file)) if packed else file
+
+
+def _guarded(path: Path, read: Callable[[], bytes]) -> bytes:
+    try:
+        return read()
+    except (OSError, EOFError, zlib.error) as error:
+        msg = f"{path}: breaks off: {_one_line(error)}"
+        raise CatalogueError(msg) from error
+
+
+def _json_lines(path: Path) -> Iterator[RawRow | RejectedRow]:
+    count = itertools.count(1)
+    for line in _lines(path):
+        if not line.content.strip():
+            continue
+        number = next(count)
+        if line.cut:
+            yield RejectedRow(number, "", f"longer than {MAX_LINE_BYTES:,} bytes", line=line.number)
+            continue
+        try:
+            values = orjson.loads(line.content)
+        except orjson.JSONDecodeError as error:
+            yield RejectedRow(number, "", f"not valid JSON: {_one_line(error)}", line=line.number)
+            continue
+        if isinstance(values, dict):
+            yield RawRow(number, values, line.number)
+        else:
+            yield RejectedRow(number, "", "not a JSON object", line=line.number)
+
+
+# --- CSV, TSV
+
+
+def _delimited(path: Path, delimiter: str | None) -> RawFeed:
+    lines = _lines(path)
+    header = next(lines, None)
+    try:
+        text = header.content.decode() if header else ""
+    except UnicodeDecodeError as error:
+        msg = f"{path}: its first line is not UTF-8 text: no catalogue"
+        raise CatalogueError(msg) from error
+    csv.field_size_limit(MAX_LINE_BYTES)  # pictures as base64 are longer than the module's default
+    chosen = delimiter or max(_DELIMITERS, key=text.count)
+    try:
+        columns = tuple(name.strip() for name in next(csv.reader([text], delimiter=chosen, strict=True), []))
+    except csv.Error as error:
+        msg = f"{path}: its first line is no list of column names: {error}"
+        raise CatalogueError(msg) from error
+    repeated = sorted({name for name in columns if columns.count(name) > 1})
+    if repeated or "\0" in text:
+        what = f"repeats {', '.join(map(repr, repeated))}" if repeated else "holds NUL bytes"
+        msg = f"{path}: its first line {what}: column names must differ and be text"
+        raise CatalogueError(msg)
+    return RawFeed(_delimited_rows(lines, columns, chosen), columns)
+
+
+def _delimited_rows(lines: Iterator[_Line], columns: tuple[str, ...], delimiter: str) -> Iterator[RawRow | RejectedRow]:
+    count = itertools.count(1)
+    waiting: deque[_Line] = deque()
+    while True:
+        taken: list[_Line] = []
+        reader = csv.reader(_feed(lines, waiting, taken), delimiter=delimiter, strict=True)
+        problem = ""
+        try:
+            fields = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            # One stray quotation mark must not swallow the rows behind it: they are read again.
+            waiting.extendleft(reversed(taken[1:]))
+            fields = _text(taken[0].content).rstrip("\r\n").split(delimiter)
+            if delimiter != "\t" or len(fields) != len(columns):  # TSV is often written without quoting
+                problem = "quotation mark not closed" if "end of data" in str(error) else str(error)
+        if fields:
+            yield _delimited_row(fields, columns, next(count), taken[0], problem)
+
+
+def _feed(lines: Iterator[_Line], waiting: deque[_Line], taken: list[_Line]) -> Iterator[str]:
+    """Yield the text of lines for one record, noting in `taken` which."""
+    while len(taken) < MAX_LINES_PER_RECORD:
+        line = waiting.popleft() if waiting else next(lines, None)
+        if line is None:
+            return
+        taken.append(line)
+        yield _text(line.content)
+
+
+def _text(content: bytes) -> str:
+    """Decode UTF-8; bytes that are not become lone surrogates, which `_delimited_row` refuses."""
+    return content.decode(errors="surrogateescape")
+
+
+def _delimited_row(
+    fields: list[str], columns: tuple[str, ...], number: int, line: _Line, problem: str
+) -> RawRow | RejectedRow:
+    if line.cut:
+        return RejectedRow(number, "", f"longer than {MAX_LINE_BYTES:,} bytes", line=line.number)
+    if problem:
+        return RejectedRow(number, "", problem, line=line.number)
+    if len(fields) != len(columns):
+        reason = f"{len(fields)} columns, where the first line names {len(columns)}"
+        return RejectedRow(number, "", reason, line=line.number)
+    for name, value in zip(columns, fields, strict=True):
+        if not value.isascii() and not _is_unicode(value):
+            return RejectedRow(number, name, "not valid UTF-8", line=line.number)
+    return RawRow(number, dict(zip(columns, fields, strict=True)), line.number)
+
+
+def _is_unicode(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+# --- Google Merchant XML
+
+
+def _xml(path: Path) -> Iterator[RawRow | RejectedRow]:
+    count = itertools.count(1)
+    open_elements: list[Element] = []
+    try:
+        with _open_unpacked(path) as file:
+            for event, element in iterparse(file, events=("start", "end"), forbid_dtd=True):
+                if event == "start":
+                    open_elements.append(element)
+                    continue
+                open_elements.pop()
+                if local_name(element.tag) in _XML_ROWS:
+                    yield RawRow(next(count), _xml_values(element))
+                    open_elements[-1].clear() if open_elements else None
+    except (ParseError, DefusedXmlException, OSError, EOFError, zlib.error) as error:
+        msg = f"{path}: not well-formed XML behind product {next(count) - 1}: {_one_line(error)}"
+        raise CatalogueError(msg) from error
+    if next(count) == 1:
+        msg = f"{path}: is no catalogue: an XML file without <item> or <entry> elements"
+        raise CatalogueError(msg)
+
+
+def _xml_values(item: Element) -> dict[str, object]:
+    """Return the item's leaf elements by local name; repeated ones as a list; the `g:` one wins over a plain."""
+    found: dict[str, list[str]] = {}
+    spaced: set[str] = set()
+    for child in item:
+        name = local_name(child.tag)
+        text = (child.text or child.get("href") or "").strip()
+        if len(child) or not text or (name in spaced and not child.tag.startswith("{http://base.google")):
+            continue
+        if child.tag.startswith("{http://base.google") and name not in spaced:
+            spaced.add(name)
+            found[name] = []
+        found.setdefault(name, []).append(text)
+    return {name: texts[0] if len(texts) == 1 else texts for name, texts in found.items()}
+
+
+def local_name(tag: str) -> str:
+    """Return an element's name without its namespace."""
+    return tag.rpartition("}")[2]
+
+
+def _text_or_none(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _one_line(error: Exception) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0][:200] if text else type(error).__name__

@@ -1,0 +1,254 @@
+"""What a bundle is worth, measured: the report that goes into it and that publishing is gated on.
+
+ANN recall is against exact search in numpy over the same vectors. Self-retrieval encodes stored thumbnails
+and texts anew and looks for the product they belong to, so shuffled rows, another model or mangled text show.
+Fusion weights for picture queries are calibrated by holding out one picture of a product and looking for the
+product by it. Judged queries are left to `indexer.judged`, the decision to `indexer.publish`.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from pydantic import BaseModel, ConfigDict
+
+from indexer.bundle import Bundle
+from indexer.encode import entities_of, texts_of
+from indexer.index import FaissIndex, VectorIndex
+from indexer.manifest import FusionWeights, QueryKind, Space
+from indexer.ranking import best_pictures, candidate_rows, rank, score_rows
+from models.encoder import Encoder, Vectors
+from models.picture import decode_picture
+
+K = 10
+SAMPLE = 200
+TIE = 1e-3  # scores this near count as equal: float16 vectors and re-encoded JPEGs do not match to the bit
+RECALL_TARGET = 0.99
+WIDTHS = (16, 32, 64, 128, 256, 512)
+EXACT_BLOCK = 65_536
+IMAGE_WEIGHTS = tuple(round(0.1 * step, 1) for step in range(1, 10))
+MIN_CALIBRATION_PRODUCTS = 50
+DEFAULT_FUSION: Mapping[QueryKind, FusionWeights] = {
+    QueryKind.TEXT: FusionWeights(image=0.5, text=0.5),
+    QueryKind.IMAGE: FusionWeights(image=0.8, text=0.2),
+    QueryKind.MIXED: FusionWeights(image=0.5, text=0.5),
+}
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class AnnReport(_Record):
+    """An index against exact search: share of the true ten nearest found, and milliseconds of one query."""
+
+    recall_at_10: float
+    queries: int
+    p50_ms: float
+    p95_ms: float
+
+
+class SelfRetrieval(_Record):
+    """Share of sampled things that find their own product first (equal scores count as found)."""
+
+    image: float | None
+    text: float
+    image_sample: int
+    text_sample: int
+
+
+class Report(_Record):
+    """What was measured of a bundle. Times are of one thread, on the machine that built it."""
+
+    products: int
+    images: int
+    rejected: int
+    products_without_images: int
+    ann: Mapping[Space, AnnReport]
+    ranking: Mapping[QueryKind, AnnReport]
+    self_retrieval: SelfRetrieval
+    stages_s: Mapping[str, float] = {}
+
+
+def measure(bundle: Bundle, encoder: Encoder, *, seed: int = 0, sample: int = SAMPLE) -> Report:
+    """Measure `bundle` with the encoder it was made by; `stages_s` is left for the builder to fill."""
+    queries = sample_queries(bundle, sample, seed)
+    counts = bundle.manifest.counts
+    return Report(
+        products=counts.products,
+        images=counts.images,
+        rejected=counts.rejected,
+        products_without_images=int((np.diff(bundle.image_starts) == 0).sum()),
+        ann={s: _ann(bundle, s, queries) for s in bundle.indexes if bundle.indexes[s].ntotal},
+        ranking={kind: _ranking(bundle, kind, queries) for kind in (QueryKind.TEXT, QueryKind.IMAGE)},
+        self_retrieval=self_retrieval(bundle, encoder, seed=seed, sample=sample),
+    )
+
+
+def sample_queries(bundle: Bundle, sample: int, seed: int) -> Vectors:
+    """Return up to `sample` of the bundle's own vectors as queries, half texts and half pictures, float32."""
+    rng = np.random.default_rng(seed)
+    spaces = [v for v in bundle.vectors.values() if len(v)]
+    parts = [v[_sample(rng, len(v), -(-sample // len(spaces)))] for v in spaces]
+    return np.concatenate(parts).astype(np.float32)[:sample]
+
+
+def exact_search(vectors: NDArray[np.float16], xq: Vectors, k: int) -> tuple[Vectors, NDArray[np.int64]]:
+    """Return the k best inner products by brute force: `D (nq, k)` falling and `I (nq, k)`; k <= rows."""
+    best = np.full((len(xq), k), -np.inf, np.float32)
+    rows = np.full((len(xq), k), -1, np.int64)
+    for start in range(0, len(vectors), EXACT_BLOCK):
+        scores = xq @ vectors[start : start + EXACT_BLOCK].astype(np.float32).T
+        here = np.broadcast_to(np.arange(start, start + scores.shape[1]), scores.shape)
+        both, where = np.concatenate((best, scores), axis=1), np.concatenate((rows, here), axis=1)
+        top = np.argsort(-both, axis=1, kind="stable")[:, :k]
+        best, rows = np.take_along_axis(both, top, 1), np.take_along_axis(where, top, 1)
+    return best, rows
+
+
+def recall(exact_scores: Vectors, found_scores: Vectors) -> float:
+    """Return the share of places filled with a row as near as the true one of the last place, ties allowed.
+
+    Both `(nq, k)`: the true k best scores, and the exact scores of the k rows found (-inf: none).
+    """
+    return float((found_scores >= exact_scores[:, -1:] - TIE / 10).mean())
+
+
+def choose_width(
+    index: VectorIndex, vectors: NDArray[np.float16], queries: Vectors, target: float = RECALL_TARGET
+) -> int | None:
+    """Return the smallest search width whose recall@10 reaches `target`, else the largest; None if exact."""
+    if not isinstance(index, FaissIndex) or not index.width_matters or not index.ntotal:
+        return None
+    k = min(K, index.ntotal)
+    truth, _ = exact_search(vectors, queries, k)
+    for width in WIDTHS:
+        if recall(truth, _exact_scores(vectors, queries, index.search(queries, k, width=width)[1])) >= target:
+            return width
+    return WIDTHS[-1]
+
+
+def self_retrieval(bundle: Bundle, encoder: Encoder, *, seed: int = 0, sample: int = SAMPLE) -> SelfRetrieval:
+    """Encode sampled thumbnails and texts anew and return how many find their own product first."""
+    rng = np.random.default_rng(seed)
+    rows = _sample(rng, len(bundle.products), sample)
+    products = [bundle.products[int(row)] for row in rows]
+    texts = encoder.encode_texts(texts_of(products, encoder), entities_of(products, encoder))
+    pictured = _sample(rng, len(bundle.image_rows), sample)
+    owners = bundle.image_rows[pictured].astype(np.int64)
+    images = encoder.encode_images(list(_thumbnails(bundle, pictured, owners))) if len(pictured) else texts[:0]
+    return SelfRetrieval(
+        image=_found(bundle, images, owners, FusionWeights(image=1, text=0)),
+        text=_found(bundle, texts, rows, FusionWeights(image=0, text=1)) or 0.0,
+        image_sample=len(pictured),
+        text_sample=len(rows),
+    )
+
+
+def calibrate_image_weight(bundle: Bundle, *, seed: int = 0, sample: int = SAMPLE) -> FusionWeights:
+    """Return the weights that best find a product by a picture of it that the product itself does not show.
+
+    Measured as mean reciprocal rank over sampled products of at least two pictures, one of them held out;
+    among equal weights the one nearest the default. Fewer than 50 such products: the default.
+    """
+    default = DEFAULT_FUSION[QueryKind.IMAGE]
+    several = np.flatnonzero(np.diff(bundle.image_starts) >= 2)
+    if len(several) < MIN_CALIBRATION_PRODUCTS:
+        return default
+    rng = np.random.default_rng(seed)
+    chosen = several[_sample(rng, len(several), sample)]
+    reciprocal = np.mean([_held_out(bundle, int(row), rng) for row in chosen], axis=0)
+    best = np.flatnonzero(reciprocal >= reciprocal.max() - 1e-9)
+    weight = min((IMAGE_WEIGHTS[int(i)] for i in best), key=lambda w: abs(w - default.image))
+    return FusionWeights(image=weight, text=round(1.0 - weight, 1))
+
+
+def _held_out(bundle: Bundle, row: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Return the reciprocal rank, for each of IMAGE_WEIGHTS, of product `row` sought by one of its pictures."""
+    start, end = int(bundle.image_starts[row]), int(bundle.image_starts[row + 1])
+    held = int(rng.integers(start, end))
+    q = bundle.vectors["image"][held].astype(np.float32)
+    rows = np.union1d(candidate_rows(bundle, q, FusionWeights(image=0.5, text=0.5), K), [row])
+    best, _ = best_pictures(bundle, q, rows)
+    others = [i for i in range(start, end) if i != held]
+    own = int(np.searchsorted(rows, row))
+    best[own] = (bundle.vectors["image"][others].astype(np.float32) @ q).max()
+    texts = bundle.vectors["text"][rows].astype(np.float32) @ q
+    weights = np.array(IMAGE_WEIGHTS)[:, None]
+    scores = weights * best[None] + (1 - weights) * texts[None]
+    ahead = (scores >= scores[:, own : own + 1]).sum(axis=1)
+    return np.asarray(1.0 / ahead, np.float64)
+
+
+def _ann(bundle: Bundle, space: Space, queries: Vectors) -> AnnReport:
+    index, vectors = bundle.indexes[space], bundle.vectors[space]
+    k = min(K, index.ntotal)
+    width = bundle.manifest.indexes[space].width
+    truth, _ = exact_search(vectors, queries, k)
+    answers, times = _timed(queries, lambda q: index.search(q[None], k, width=width)[1][0])
+    found = _exact_scores(vectors, queries, np.stack(answers))
+    return _ann_report(recall(truth, found), times)
+
+
+def _ranking(bundle: Bundle, kind: QueryKind, queries: Vectors) -> AnnReport:
+    """Compare `rank` with scoring every product."""
+    weights = bundle.manifest.fusion[kind]
+    every = np.arange(len(bundle.products))
+    truth = np.stack([_top(score_rows(bundle, q, weights, every)[0]) for q in queries[: SAMPLE // 4]])
+    answers, times = _timed(queries[: SAMPLE // 4], lambda q: rank(bundle, q, weights, truth.shape[1]).scores)
+    found = np.full_like(truth, -np.inf)
+    for at, scores in enumerate(answers):
+        found[at, : len(scores)] = scores
+    return _ann_report(recall(truth, found), times)
+
+
+def _ann_report(share: float, times_ms: Sequence[float]) -> AnnReport:
+    p50, p95 = np.percentile(times_ms, (50, 95))
+    return AnnReport(
+        recall_at_10=share, queries=len(times_ms), p50_ms=round(float(p50), 3), p95_ms=round(float(p95), 3)
+    )
+
+
+def _top(scores: Vectors) -> Vectors:
+    return np.sort(scores)[::-1][:K]
+
+
+def _exact_scores(vectors: NDArray[np.float16], queries: Vectors, rows: NDArray[np.int64]) -> Vectors:
+    """Return the exact score of each row found, `(nq, k)`; -inf where none was."""
+    scores = np.einsum("qd,qkd->qk", queries, vectors[np.maximum(rows, 0)].astype(np.float32))
+    return np.where(rows < 0, -np.inf, scores).astype(np.float32)
+
+
+def _timed(
+    queries: Vectors, search: Callable[[Vectors], NDArray[np.generic]]
+) -> tuple[list[NDArray[np.generic]], list[float]]:
+    answers, times = [], []
+    for q in queries:
+        start = time.perf_counter()
+        answers.append(search(q))
+        times.append((time.perf_counter() - start) * 1e3)
+    return answers, times
+
+
+def _found(bundle: Bundle, queries: Vectors, owners: NDArray[np.int64], weights: FusionWeights) -> float | None:
+    """Return the share of queries whose own product nothing beats by more than a tie; None without queries."""
+    if not len(queries):
+        return None
+    hits = 0
+    for q, owner in zip(queries, owners, strict=True):
+        best = rank(bundle, q, weights, 1).scores[0]
+        own = score_rows(bundle, q, weights, np.array([owner]))[0][0]
+        hits += bool(own >= best - TIE)
+    return hits / len(queries)
+
+
+def _thumbnails(bundle: Bundle, pictured: NDArray[np.int64], owners: NDArray[np.int64]) -> Iterator[Image.Image]:
+    for picture, owner in zip(pictured, owners, strict=True):
+        content = bundle.thumbnail(int(owner), int(picture - bundle.image_starts[owner]))
+        yield decode_picture(content or b"")
+
+
+def _sample(rng: np.random.Generator, n: int, wanted: int) -> NDArray[np.int64]:
+    return np.sort(rng.choice(n, min(n, wanted), replace=False)).astype(np.int64)

@@ -1,0 +1,331 @@
+"""Nearest vectors by inner product: the `VectorIndex` protocol and FAISS behind it.
+
+FAISS is imported here and nowhere else. A recipe is a friendly name (`exact`, `hnsw`, `ivf`, `auto`) or any
+FAISS factory string, and resolves to the factory string an index is built from and recorded with. Search
+parameters travel with the call, never on the shared index, so concurrent searches cannot disturb each
+other. Grouping pictures to products and rescoring is left to `indexer.ranking`.
+"""
+
+import math
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Protocol, Self, runtime_checkable
+
+import faiss
+import numpy as np
+from faiss.contrib import factory_tools
+from numpy.typing import NDArray
+
+Scores = NDArray[np.float32]
+Rows = NDArray[np.int64]
+
+# FAISS's own type stubs lack half of what is used here (search parameters, graph statistics): untyped, so.
+_faiss: Any = faiss
+_factory_tools: Any = factory_tools
+
+NO_ROW = -1
+ADD_BLOCK = 65_536  # rows turned to float32 at a time while building
+EXACT_UP_TO_SCALARS = 10_000_000  # rows * d: an exact scan of 52k x 192 or 20k x 512 takes about 1.5 ms
+HNSW_UP_TO_ROWS = 1_500_000  # beyond, the graph takes ten minutes of CPU and 700 bytes more per row
+DEFAULT_EF_SEARCH = 64
+REFINE_FACTOR = 10.0  # refined indexes re-rank this many times k candidates
+TRAIN_ROWS_PER_LIST = 64
+MIN_ROWS_PER_LIST = 39  # FAISS's own minimum for k-means
+
+
+class Recipe(StrEnum):
+    """The recipes with a name; any FAISS factory string is one too."""
+
+    AUTO = "auto"
+    EXACT = "exact"
+    HNSW = "hnsw"
+    IVF = "ivf"
+
+
+class IndexFileError(ValueError):
+    """An index file that cannot be read, or a recipe that FAISS does not know."""
+
+
+@runtime_checkable
+class VectorIndex(Protocol):
+    """Rows of unit vectors that can be searched by inner product. Safe to search from many threads."""
+
+    @property
+    def d(self) -> int:
+        """Dimensions of a vector."""
+        ...
+
+    @property
+    def ntotal(self) -> int:
+        """Rows held."""
+        ...
+
+    @property
+    def recipe(self) -> str:
+        """The factory string that builds the same kind of index again."""
+        ...
+
+    @property
+    def memory_bytes(self) -> int:
+        """Memory the index takes, estimated within a tenth."""
+        ...
+
+    def search(self, xq: Scores, k: int, *, width: int | None = None) -> tuple[Scores, Rows]:
+        """Return the k best rows of each query: `D (nq, k) float32` falling, `I (nq, k) int64`.
+
+        Where fewer than k rows were found, the rest of I is -1 and of D is -inf. `width` is how much of
+        the index to look at: lists probed (IVF) or candidates kept (HNSW); exact indexes ignore it.
+
+        Raises:
+            ValueError: `xq` is not `(nq, d)` or not finite, or k or width is not positive.
+        """
+        ...
+
+    def save(self, path: Path) -> None:
+        """Write the index to the file `path`."""
+        ...
+
+
+def resolve_recipe(recipe: str, n: int, d: int) -> str:
+    """Return the FAISS factory string of `recipe` for n rows of d dimensions.
+
+    Stored vectors are float16, so `SQfp16` keeps them exactly at half the memory of `Flat`, and scans
+    faster. `auto` is exact while a scan stays near a millisecond, then HNSW, then IVF with RaBitQ codes
+    re-ranked from float16.
+    """
+    if n == 0:
+        return "SQfp16"
+    named: dict[str, str] = {
+        Recipe.EXACT: "SQfp16",
+        Recipe.HNSW: "HNSW32,SQfp16",
+        Recipe.IVF: f"IVF{_lists(n)},SQfp16",
+        Recipe.AUTO: _automatic(n, d),
+    }
+    return named.get(recipe, recipe)
+
+
+def estimate_memory(recipe: str, n: int, d: int) -> int:
+    """Return the bytes that an index of n rows of d dimensions will take, before building it.
+
+    Raises:
+        IndexFileError: FAISS does not know the recipe.
+    """
+    return _memory(_factory(resolve_recipe(recipe, n, d), d), n)
+
+
+class FaissIndex:
+    """A `VectorIndex` on FAISS, on the CPU, with one thread per search."""
+
+    def __init__(self, index: faiss.Index, recipe: str) -> None:
+        self._index = index  # the owner: downcast_index gives views that do not keep it alive
+        self._recipe = recipe
+
+    @classmethod
+    def build(cls, xb: NDArray[np.floating], recipe: str = Recipe.AUTO, seed: int = 0) -> Self:
+        """Build an index of the rows of `xb`, `(n, d)`, float16 or float32, unit length, maybe memory-mapped.
+
+        Deterministic for a given seed: one thread, seeded training.
+
+        Raises:
+            ValueError: `xb` is not two-dimensional or holds a value that is not finite.
+            IndexFileError: FAISS does not know the recipe, or cannot train it on so few rows.
+        """
+        if xb.ndim != 2:
+            msg = f"vectors must be (n, d), not {xb.shape}"
+            raise ValueError(msg)
+        _one_thread()
+        n, d = xb.shape
+        factory = resolve_recipe(recipe, n, d)
+        index = _factory(factory, d)
+        try:
+            if not index.is_trained:
+                _seed(index, seed)
+                index.train(_training_rows(xb, index, seed))
+            for start in range(0, n, ADD_BLOCK):
+                index.add(_finite_rows(xb[start : start + ADD_BLOCK]))
+        except RuntimeError as error:
+            msg = f"recipe {factory!r} cannot be built on {n} rows of {d} dimensions: {_first_line(error)}"
+            raise IndexFileError(msg) from error
+        return cls(index, factory)
+
+    @classmethod
+    def load(cls, path: Path, recipe: str | None = None) -> Self:
+        """Read an index file; `recipe` is the factory string it is known by, else told from the index.
+
+        FAISS accepts many damaged files: check the file's digest first, as `indexer.bundle` does.
+
+        Raises:
+            IndexFileError: the file is missing or no index.
+        """
+        try:
+            index = faiss.read_index(str(path))
+            return cls(index, recipe or str(_factory_tools.reverse_index_factory(index)))
+        except NotImplementedError:
+            return cls(index, type(index).__name__)
+        except RuntimeError as error:
+            msg = f"{path}: not a readable index: {_first_line(error)}"
+            raise IndexFileError(msg) from error
+
+    @property
+    def d(self) -> int:
+        """Dimensions of a vector."""
+        return int(self._index.d)
+
+    @property
+    def ntotal(self) -> int:
+        """Rows held."""
+        return int(self._index.ntotal)
+
+    @property
+    def recipe(self) -> str:
+        """The factory string that builds the same kind of index again."""
+        return self._recipe
+
+    @property
+    def memory_bytes(self) -> int:
+        """Memory the index takes, estimated within a tenth."""
+        return _memory(self._index, self.ntotal)
+
+    @property
+    def width_matters(self) -> bool:
+        """Whether `search` looks at more of the index when `width` grows: false for an exact index."""
+        return _takes_width(self._index)
+
+    def search(self, xq: Scores, k: int, *, width: int | None = None) -> tuple[Scores, Rows]:
+        """Return the k best rows of each query; see `VectorIndex.search`."""
+        xq = self._checked(xq, k, width)
+        _one_thread()
+        parameters = _parameters(self._index, k, width)
+        scores, rows = self._index.search(xq, k, params=parameters)
+        scores[rows == NO_ROW] = -np.inf
+        return scores, rows
+
+    def save(self, path: Path) -> None:
+        """Write the index to the file `path`."""
+        faiss.write_index(self._index, str(path))
+
+    def _checked(self, xq: Scores, k: int, width: int | None) -> Scores:
+        if xq.ndim != 2 or xq.shape[1] != self.d:
+            msg = f"queries must be (nq, {self.d}), not {xq.shape}"
+            raise ValueError(msg)
+        if k < 1 or (width is not None and width < 1):
+            msg = f"k and width must be positive, not {k} and {width}"
+            raise ValueError(msg)
+        if not np.isfinite(xq).all():
+            msg = "queries must be finite: found NaN or infinity"
+            raise ValueError(msg)
+        return np.ascontiguousarray(xq, dtype=np.float32)
+
+
+def default_width(index: faiss.Index) -> int:
+    """Return the width that suits an index when the caller names none."""
+    if isinstance(index, faiss.IndexIVF):
+        return max(8, int(index.nlist) // 16)
+    return DEFAULT_EF_SEARCH
+
+
+def _one_thread() -> None:
+    """Let FAISS use one OpenMP thread in the calling thread: two on a busy core pair are slower than one.
+
+    The setting is per calling thread, hence before every search.
+    """
+    faiss.omp_set_num_threads(1)
+
+
+def _factory(factory: str, d: int) -> faiss.Index:
+    try:
+        return faiss.index_factory(d, factory, faiss.METRIC_INNER_PRODUCT)
+    except RuntimeError as error:
+        msg = f"unknown index recipe {factory!r} for {d} dimensions: {_first_line(error)}"
+        raise IndexFileError(msg) from error
+
+
+def _parts(index: faiss.Index) -> list[faiss.Index]:
+    """Return the index and the ones it wraps, outermost first: pre-transforms and refinement."""
+    index = faiss.downcast_index(index)
+    if isinstance(index, faiss.IndexPreTransform):
+        return [index, *_parts(index.index)]
+    if isinstance(index, faiss.IndexRefine):
+        return [index, *_parts(index.base_index)]
+    return [index]
+
+
+def _takes_width(index: faiss.Index) -> bool:
+    return isinstance(_parts(index)[-1], faiss.IndexIVF | faiss.IndexHNSW)
+
+
+def _parameters(index: faiss.Index, k: int, width: int | None) -> Any:  # noqa: ANN401 - see _faiss
+    """Return the parameters of one search, shaped as the index is nested; None for an exact one."""
+    index = faiss.downcast_index(index)
+    if isinstance(index, faiss.IndexPreTransform):
+        inner = _parameters(index.index, k, width)
+        return None if inner is None else _faiss.SearchParametersPreTransform(index_params=inner)
+    if isinstance(index, faiss.IndexRefine):
+        inner = _parameters(index.base_index, int(k * REFINE_FACTOR), width)
+        return _faiss.IndexRefineSearchParameters(k_factor=REFINE_FACTOR, base_index_params=inner)
+    chosen = width or default_width(index)
+    if isinstance(index, faiss.IndexIVF):
+        return _faiss.SearchParametersIVF(nprobe=min(chosen, int(index.nlist)))
+    if isinstance(index, faiss.IndexHNSW):
+        return _faiss.SearchParametersHNSW(efSearch=max(chosen, k))
+    return None
+
+
+def _automatic(n: int, d: int) -> str:
+    if n * d <= EXACT_UP_TO_SCALARS:
+        return "SQfp16"
+    if n <= HNSW_UP_TO_ROWS:
+        return "HNSW32,SQfp16"
+    return f"RR{d},IVF{_lists(n)},RaBitQfs,Refine(SQfp16)"
+
+
+def _lists(n: int) -> int:
+    """Return how many lists an IVF of n rows has: a power of two near 4 sqrt(n), enough rows in each."""
+    wanted = 1 << round(math.log2(4 * math.sqrt(n)))
+    return max(1, min(wanted, n // MIN_ROWS_PER_LIST))
+
+
+def _seed(index: faiss.Index, seed: int) -> None:
+    for part in _parts(index):
+        if isinstance(part, faiss.IndexIVF):
+            part.cp.seed = seed
+
+
+def _training_rows(xb: NDArray[np.floating], index: faiss.Index, seed: int) -> Scores:
+    """Return a seeded sample of rows, enough for k-means on every list, as `(m, d) float32`."""
+    lists = max((int(p.nlist) for p in _parts(index) if isinstance(p, faiss.IndexIVF)), default=0)
+    wanted = max(TRAIN_ROWS_PER_LIST * lists, ADD_BLOCK)
+    if len(xb) <= wanted:
+        return _finite_rows(xb)
+    chosen = np.sort(np.random.default_rng(seed).choice(len(xb), wanted, replace=False))
+    return _finite_rows(xb[chosen])
+
+
+def _finite_rows(rows: NDArray[np.floating]) -> Scores:
+    block = np.ascontiguousarray(rows, dtype=np.float32)
+    if not np.isfinite(block).all():
+        msg = "vectors must be finite: found NaN or infinity"
+        raise ValueError(msg)
+    return block
+
+
+def _memory(index: faiss.Index, n: int) -> int:
+    """Return the bytes of n rows in `index` with all it wraps."""
+    index = faiss.downcast_index(index)
+    if isinstance(index, faiss.IndexPreTransform):
+        return _memory(index.index, n) + 4 * int(index.d) * int(index.index.d)
+    if isinstance(index, faiss.IndexRefine):
+        return _memory(index.base_index, n) + _memory(index.refine_index, n)
+    if isinstance(index, faiss.IndexIVF):
+        return n * (int(index.code_size) + 8) + 4 * int(index.nlist) * int(index.d)
+    if isinstance(index, faiss.IndexHNSW):
+        graph: Any = index.hnsw
+        links = 4 * int(graph.nb_neighbors(0)) + 4 * int(graph.nb_neighbors(1)) // 16 + 12
+        return n * links + _memory(index.storage, n)
+    return n * int(index.sa_code_size())
+
+
+def _first_line(error: Exception) -> str:
+    """Return what FAISS says without the source lines it puts around it."""
+    text = str(error).split("Error:")[-1].strip()
+    return text.splitlines()[0] if text else type(error).__name__

@@ -1,0 +1,236 @@
+"""Relevance against judged queries: words read and linked as serving does, products ranked, measures by kind.
+
+A file of queries has one JSON object a line: `qid`, `kind`, `text`, `relevant` (product ids), and optionally
+`split` and `entities` (`group`, `value`), the ones that the words truly name. Where the file comes from is
+left to its maker; the measures themselves are `models.metrics`.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from pathlib import Path
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from indexer.bundle import Bundle
+from indexer.manifest import FusionWeights, QueryKind
+from indexer.ranking import rank
+from models.encoder import Encoder
+from models.entities import EntityLinker
+from models.metrics import Rankings, mrr, ndcg_at_k, recall_at_k, success_at_k
+
+DEPTH = 100  # products ranked for each query
+BATCH = 256
+ALL_KINDS = "all"
+
+
+class QueriesError(ValueError):
+    """A file of judged queries that cannot be used; the message names the line."""
+
+
+class EntitySource(StrEnum):
+    """Where a query's entities come from."""
+
+    LINKED = "linked"
+    GOLD = "gold"
+    NONE = "none"
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class GoldEntity(_Record):
+    """An entity that a query's words name."""
+
+    group: str
+    value: str
+
+
+class JudgedQuery(_Record):
+    """A query with what is relevant to it."""
+
+    qid: str
+    kind: str
+    text: str
+    relevant: tuple[str, ...]
+    split: str | None = None
+    entities: tuple[GoldEntity, ...] = ()
+
+
+class Relevance(_Record):
+    """Means over the queries of one kind; queries without a result count as zero.
+
+    `entities_at_5`: of the queries that name entities, the share with a product that has them all among the
+    first five. `linking_*`: linked entities against the ones the words name, over the kind.
+    """
+
+    queries: int
+    ndcg_at_10: float
+    mrr: float
+    recall_at_10: float
+    success_at_1: float
+    success_at_5: float
+    entities_at_5: float | None
+    linking_precision: float | None
+    linking_recall: float | None
+    linking_f1: float | None
+
+
+class Judgement(_Record):
+    """Relevance by kind of query, and over all; `missing` counts relevant ids that the bundle does not hold."""
+
+    bundle: str
+    encoder: str
+    entities: EntitySource
+    fusion: FusionWeights
+    missing: int
+    kinds: Mapping[str, Relevance]
+
+
+def read_queries(path: Path, split: str | None = None) -> list[JudgedQuery]:
+    """Return the queries of the file at `path`, of one split if that is named.
+
+    Raises:
+        QueriesError: the file cannot be read, a line is no query, or no query is left.
+    """
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        msg = f"{path}: cannot be read: {error.strerror}"
+        raise QueriesError(msg) from error
+    queries: list[JudgedQuery] = []
+    for number, line in enumerate(lines, 1):
+        try:
+            query = JudgedQuery.model_validate_json(line)
+        except ValidationError as error:
+            first = error.errors()[0]
+            msg = f"{path}: line {number}: {'.'.join(map(str, first['loc'])) or 'content'}: {first['msg']}"
+            raise QueriesError(msg) from error
+        if split in {None, query.split}:
+            queries.append(query)
+    if not queries:
+        msg = f"{path}: no queries" + (f" of split {split!r}" if split else "")
+        raise QueriesError(msg)
+    return queries
+
+
+def judge(
+    bundle: Bundle,
+    encoder: Encoder,
+    queries: Sequence[JudgedQuery],
+    *,
+    source: EntitySource = EntitySource.LINKED,
+    weights: FusionWeights | None = None,
+) -> Judgement:
+    """Rank the bundle's products for every query and return the measures by kind.
+
+    `weights` take the place of the bundle's own for text queries.
+    """
+    fusion = weights or bundle.manifest.fusion[QueryKind.TEXT]
+    linked = _link(bundle, queries)
+    stated: Mapping[EntitySource, Sequence[Mapping[str, str]]] = {
+        EntitySource.LINKED: linked,
+        EntitySource.GOLD: [{e.group: e.value for e in query.entities} for query in queries],
+        EntitySource.NONE: [{} for _ in queries],
+    }
+    results = _ranked(bundle, encoder, queries, stated[source], fusion)
+    kinds: dict[str, list[int]] = defaultdict(list)
+    for at, query in enumerate(queries):
+        kinds[query.kind].append(at)
+        kinds[ALL_KINDS].append(at)
+    return Judgement(
+        bundle=bundle.manifest.id,
+        encoder=encoder.name,
+        entities=source,
+        fusion=fusion,
+        missing=sum(bundle.products.row_of(i) is None for query in queries for i in query.relevant),
+        kinds={
+            kind: _relevance(bundle, [queries[i] for i in at], [results[i] for i in at], [linked[i] for i in at])
+            for kind, at in sorted(kinds.items())
+        },
+    )
+
+
+def _link(bundle: Bundle, queries: Sequence[JudgedQuery]) -> list[dict[str, str]]:
+    """Return the entities linked in each query: of each group the most probable."""
+    linker = EntityLinker(bundle.statistics)
+    return [
+        {link.group: link.value for link in sorted(linker.link(query.text), key=lambda link: link.probability)}
+        for query in queries
+    ]
+
+
+def _ranked(
+    bundle: Bundle,
+    encoder: Encoder,
+    queries: Sequence[JudgedQuery],
+    entities: Sequence[Mapping[str, str]],
+    weights: FusionWeights,
+) -> list[list[str]]:
+    """Return the ids of the first products of each query."""
+    results: list[list[str]] = []
+    for start in range(0, len(queries), BATCH):
+        texts = [query.text for query in queries[start : start + BATCH]]
+        for q in encoder.encode_texts(texts, entities[start : start + BATCH]):
+            rows = rank(bundle, q, weights, DEPTH).rows
+            results.append([bundle.products.id_of(int(row)) for row in rows])
+    return results
+
+
+def _relevance(
+    bundle: Bundle,
+    queries: Sequence[JudgedQuery],
+    results: Sequence[Sequence[str]],
+    linked: Sequence[Mapping[str, str]],
+) -> Relevance:
+    rankings = Rankings.from_lists(results, [query.relevant for query in queries])
+    precision, recall, f1 = _linking(queries, linked)
+    return Relevance(
+        queries=len(queries),
+        ndcg_at_10=_mean(ndcg_at_k(rankings, 10)),
+        mrr=_mean(mrr(rankings)),
+        recall_at_10=_mean(recall_at_k(rankings, 10)),
+        success_at_1=_mean(success_at_k(rankings, 1)),
+        success_at_5=_mean(success_at_k(rankings, 5)),
+        entities_at_5=_entities_at_5(bundle, queries, results),
+        linking_precision=precision,
+        linking_recall=recall,
+        linking_f1=f1,
+    )
+
+
+def _entities_at_5(bundle: Bundle, queries: Sequence[JudgedQuery], results: Sequence[Sequence[str]]) -> float | None:
+    naming = [(q, r) for q, r in zip(queries, results, strict=True) if q.entities]
+    if not naming:
+        return None
+    return _mean([any(_has_all(bundle, i, q) for i in r[:5]) for q, r in naming])
+
+
+def _has_all(bundle: Bundle, product_id: str, query: JudgedQuery) -> bool:
+    row = bundle.products.row_of(product_id)
+    if row is None:
+        return False
+    product = bundle.products[row]
+    return all(product.entities([e.group]).get(e.group) == e.value for e in query.entities)
+
+
+def _linking(
+    queries: Sequence[JudgedQuery], linked: Sequence[Mapping[str, str]]
+) -> tuple[float | None, float | None, float | None]:
+    """Return precision, recall and F1 of linked (group, value) pairs, in groups that some query names."""
+    groups = {e.group for query in queries for e in query.entities}
+    true = found = both = 0
+    for query, links in zip(queries, linked, strict=True):
+        gold = {(e.group, e.value) for e in query.entities}
+        pairs = {(g, v) for g, v in links.items() if g in groups}
+        true, found, both = true + len(gold), found + len(pairs), both + len(gold & pairs)
+    if not true:
+        return None, None, None
+    precision, recall = both / found if found else 0.0, both / true
+    return precision, recall, 2 * both / (true + found)
+
+
+def _mean(values: Sequence[bool] | np.typing.NDArray[np.float64]) -> float:
+    return round(float(np.mean(values)), 6)

@@ -1,0 +1,161 @@
+"""The products of a bundle as a Parquet table: written in batches, read back one row at a time.
+
+Held in memory as Arrow columns, not as Python objects; a row becomes a `Product` in tens of microseconds.
+Values were validated when the table was written and the bundle's digests guard them since, so reading does
+not validate them again. Reading foreign feeds is left to `indexer.catalogue`.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Self, overload
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from indexer.manifest import BundleError
+from models.product import AttributeValue, Product
+
+ROW_GROUP = 8_192
+_REPEATED = ("brand", "category", "season", "composition", "currency")  # few distinct values: dictionaries
+
+SCHEMA = pa.schema(
+    [
+        pa.field("id", pa.large_string(), nullable=False),
+        pa.field("title", pa.large_string(), nullable=False),
+        pa.field("description", pa.large_string(), nullable=False),
+        *(pa.field(name, pa.dictionary(pa.int32(), pa.string())) for name in _REPEATED),
+        pa.field("price", pa.float64()),
+        pa.field("in_stock", pa.bool_()),
+        pa.field("url", pa.large_string()),
+        pa.field("group", pa.large_string()),
+        pa.field("images", pa.large_list(pa.large_string()), nullable=False),
+        pa.field("attributes", pa.large_string(), nullable=False),  # one JSON object per row
+    ]
+)
+
+
+class ProductWriter:
+    """Writes products to a Parquet file, batch after batch; a context manager."""
+
+    def __init__(self, path: Path) -> None:
+        self._writer = pq.ParquetWriter(path, SCHEMA, compression="zstd")
+        self._waiting: list[dict[str, object]] = []
+        self.written = 0
+
+    def write(self, products: Iterable[Product]) -> None:
+        """Append `products`; memory holds one row group at most."""
+        for product in products:
+            row = product.model_dump(exclude={"attributes"})
+            row["images"] = list(product.images)
+            row["attributes"] = orjson.dumps(dict(product.attributes), option=orjson.OPT_SORT_KEYS).decode()
+            self._waiting.append(row)
+            self.written += 1
+            if len(self._waiting) >= ROW_GROUP:
+                self._flush()
+
+    def _flush(self) -> None:
+        if self._waiting:
+            self._writer.write_table(pa.Table.from_pylist(self._waiting, schema=SCHEMA), row_group_size=ROW_GROUP)
+            self._waiting = []
+
+    def close(self) -> None:
+        """Write what is waiting and the file's footer."""
+        self._flush()
+        self._writer.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class ProductTable(Sequence[Product]):
+    """`table[row]` is the product of a row; `table.row_of(id)` the row of a product. Safe to read from threads."""
+
+    def __init__(self, table: pa.Table) -> None:
+        if table.schema.names != SCHEMA.names:
+            msg = f"columns {table.schema.names}, where a product table has {SCHEMA.names}"
+            raise BundleError(msg)
+        self._length = int(table.num_rows)
+        self._columns: dict[str, Any] = {name: _one_array(table.column(name)) for name in SCHEMA.names}
+        self._by_id = pc.sort_indices(self._columns["id"]).to_numpy().astype(np.int64)
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Read the table written to `path`.
+
+        Raises:
+            BundleError: the file is missing, damaged or another table.
+        """
+        try:
+            return cls(pq.read_table(path, use_threads=False, memory_map=False))
+        except (OSError, pa.ArrowException, BundleError) as error:
+            msg = f"{path}: not a readable product table: {error}"
+            raise BundleError(msg) from error
+
+    def __len__(self) -> int:
+        return self._length
+
+    @overload
+    def __getitem__(self, row: int) -> Product: ...
+
+    @overload
+    def __getitem__(self, row: slice) -> list[Product]: ...
+
+    def __getitem__(self, row: int | slice) -> Product | list[Product]:
+        """Return the product of `row`; a slice gives a list.
+
+        Raises:
+            IndexError: there is no such row.
+        """
+        if isinstance(row, slice):
+            return [self._product(r) for r in range(*row.indices(self._length))]
+        at = row + self._length if row < 0 else row
+        if not 0 <= at < self._length:
+            msg = f"row {row} of {self._length} products"
+            raise IndexError(msg)
+        return self._product(at)
+
+    def __iter__(self) -> Iterator[Product]:
+        return (self._product(row) for row in range(self._length))
+
+    def row_of(self, product_id: str) -> int | None:
+        """Return the row of the product called `product_id`, None if there is none."""
+        ids = self._columns["id"]
+        place = bisect_left(self._by_id, product_id.encode(), key=lambda r: ids[int(r)].as_py().encode())
+        if place == self._length:
+            return None
+        row = int(self._by_id[place])
+        return row if ids[row].as_py() == product_id else None
+
+    def id_of(self, row: int) -> str:
+        """Return the id of the product of `row`, cheaper than the product itself."""
+        return str(self._columns["id"][row].as_py())
+
+    def _product(self, row: int) -> Product:
+        values: dict[str, Any] = {name: column[row].as_py() for name, column in self._columns.items()}
+        values["images"] = tuple(values["images"])
+        values["attributes"] = _attributes(values["attributes"])
+        return Product.model_construct(**values)
+
+
+def _attributes(text: str) -> dict[str, AttributeValue]:
+    if text == "{}":
+        return {}
+    stated = orjson.loads(text)
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in stated.items()}
+
+
+def _one_array(column: pa.ChunkedArray) -> pa.Array:
+    """Return the column as one array, so that reaching a row does not search through chunks."""
+    if pa.types.is_dictionary(column.type):
+        column = column.unify_dictionaries()
+    whole = column.combine_chunks()
+    if not isinstance(whole, pa.ChunkedArray):
+        return whole
+    return whole.chunk(0) if whole.num_chunks else pa.array([], type=column.type)

@@ -1,0 +1,141 @@
+"""What stands beside a surface, and what that says about its reading.
+
+Neighbours are seen in two ways: as kinds (a value of some group, a function word, a number, any word), whose
+likelihoods are shared by all surfaces, and as the words themselves, counted for each open surface. As
+kinds, the edge of a text says nothing, for a query begins and ends where it likes.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from models.lexicon import NAME_GROUPS, PLAIN, Lexicon, Span
+from models.surfaces import Gap, Token
+
+TextSource = Literal["title", "description"]
+Side = Literal["left", "right"]
+SIDES: tuple[Side, ...] = ("left", "right")
+
+_SILENT = frozenset({"^", "$"})
+_SMOOTHING = 20.0  # occurrences presumed of each reading before any catalogue is read
+_SOURCE_WEIGHTS: Mapping[TextSource, float] = {"title": 1.0, "description": 0.3}
+
+_FUNCTION_WORDS = (
+    "a an the in of with by from for and or to on at as is are it its this that your our their my no not"
+    " all any under over like into per than very so too more most"
+)
+FUNCTION_WORDS = frozenset(_FUNCTION_WORDS.split())
+
+
+class NeighbourKinds:
+    """Names what stands beside a word: a linkable group, a function word, a number or any word."""
+
+    def __init__(self, lexicon: Lexicon, tokens: Sequence[Token], spans: Sequence[Span]) -> None:
+        self._tokens = tokens
+        self._groups = {at: lexicon.readings(span.key)[0].group for span in spans for at in range(span.start, span.end)}
+
+    def left(self, span: Span) -> str:
+        """Return the kind of what stands before `span`; `^` for nothing."""
+        gap = self._tokens[span.start].gap
+        return "^" if gap is Gap.STOP else self._kind(span.start - 1, gap)
+
+    def right(self, span: Span) -> str:
+        """Return the kind of what stands after `span`; `$` for nothing."""
+        if span.end == len(self._tokens) or self._tokens[span.end].gap is Gap.STOP:
+            return "$"
+        return self._kind(span.end, self._tokens[span.end].gap)
+
+    def _kind(self, at: int, gap: Gap) -> str:
+        word = self._tokens[at].norm
+        if at in self._groups:
+            kind = f"@{self._groups[at]}"
+        elif word in FUNCTION_WORDS:
+            kind = word
+        else:
+            kind = "#" if word.isdigit() else "w"
+        return f"-{kind}" if gap is Gap.HYPHEN else kind
+
+
+def left_word(tokens: Sequence[Token], span: Span) -> str | None:
+    """Return the word before `span`, with the hyphen between if there is one; None at a stop."""
+    gap = tokens[span.start].gap
+    return None if gap is Gap.STOP else _with_hyphen(tokens[span.start - 1].norm, gap)
+
+
+def right_word(tokens: Sequence[Token], span: Span) -> str | None:
+    """Return the word after `span`, with the hyphen between if there is one; None at a stop."""
+    if span.end == len(tokens) or tokens[span.end].gap is Gap.STOP:
+        return None
+    return _with_hyphen(tokens[span.end].norm, tokens[span.end].gap)
+
+
+def _with_hyphen(word: str, gap: Gap) -> str:
+    return f"-{word}" if gap is Gap.HYPHEN else word
+
+
+# How much likelier than usual a kind of neighbour is beside a proper name, another value and a plain word,
+# before any catalogue is read; it matters where a catalogue's texts never show the reading.
+_CUES: Mapping[tuple[Side, str], tuple[float, float, float]] = {
+    ("left", "by"): (4.0, 0.2, 0.7),
+    ("left", "from"): (4.0, 0.3, 0.7),
+    ("left", "in"): (0.2, 1.5, 1.5),
+    ("left", "with"): (0.3, 1.2, 1.5),
+    ("left", "of"): (0.5, 1.0, 1.5),
+    ("left", "a"): (0.7, 1.0, 1.5),
+    ("left", "the"): (0.7, 0.7, 1.5),
+    ("left", "-w"): (0.3, 0.7, 2.0),
+    ("right", "-w"): (0.1, 0.5, 2.0),
+    ("left", "w"): (0.6, 0.9, 1.5),
+    ("right", "w"): (0.6, 0.9, 1.5),
+}
+
+
+class NeighbourCues:
+    """Likelihoods of kinds of neighbours given what a word means, learnt from a catalogue's own uses.
+
+    Titles and descriptions are compared with themselves only: that function words abound in prose, where a
+    brand is seldom named, must not make a brand after "from" unlikely.
+    """
+
+    def __init__(
+        self, contexts: Mapping[TextSource, Mapping[Side, Mapping[str, Mapping[str, int]]]]
+    ) -> None:
+        self._counts: dict[tuple[TextSource, Side, str], Counter[str]] = {}
+        self._usual: dict[tuple[TextSource, Side], Counter[str]] = {}
+        for source, sides in contexts.items():
+            for side, readings in sides.items():
+                usual = self._usual[source, side] = Counter()
+                for reading, kinds in readings.items():
+                    spoken = Counter({kind: n for kind, n in kinds.items() if kind not in _SILENT})
+                    self._counts[source, side, reading] = spoken
+                    usual.update(spoken)
+        self._known: dict[tuple[Side, str, str], float] = {}
+
+    def log_likelihood(self, side: Side, kind: str, reading: str) -> float:
+        """Return log P(kind | reading) / P(kind); 0 where the kind says nothing.
+
+        Args:
+            side: where the neighbour stands.
+            kind: of the neighbour, as `NeighbourKinds` names it.
+            reading: a group, or `plain`.
+        """
+        if kind in _SILENT:
+            return 0.0
+        known = self._known.get((side, kind, reading))
+        if known is None:
+            known = self._known[side, kind, reading] = self._estimate(side, kind, reading)
+        return known
+
+    def _estimate(self, side: Side, kind: str, reading: str) -> float:
+        role = 2 if reading == PLAIN else 0 if reading.casefold() in NAME_GROUPS else 1
+        log = math.log(_CUES.get((side, kind), (1.0, 1.0, 1.0))[role])
+        for source, weight in _SOURCE_WEIGHTS.items():
+            usual = self._usual.get((source, side), Counter())
+            if not usual[kind]:
+                continue
+            share = usual[kind] / usual.total()
+            counts = self._counts.get((source, side, reading), Counter())
+            seen = (counts[kind] + _SMOOTHING * share) / (counts.total() + _SMOOTHING)
+            log += weight * math.log(seen / share)
+        return log

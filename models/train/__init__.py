@@ -1,0 +1,1 @@
+"""Training of EI-CLIP and of the baselines it is compared with: `python -m models train`."""

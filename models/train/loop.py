@@ -1,0 +1,319 @@
+"""The training loop: epochs of steps, a validation after each, the best kept, and a state to resume from.
+
+`fit` turns a configuration and a feed into a checkpoint folder. While it runs, `OUT/run/` holds the state and
+the best weights so far; both are replaced at once, and on the CPU a run that was killed at any step and
+resumed ends with the same weights, bit for bit, as one that was not.
+"""
+
+import hashlib
+import json
+import math
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Never
+
+import torch
+from safetensors.torch import load_file, save
+from torch import nn
+from tqdm import tqdm
+
+from models.checkpoint import CARD_FILE, Card, DataCard, TrainingCard, save_checkpoint
+from models.clip import Backbone, open_backbone, resolve_device, unit_pixels
+from models.eiclip import EiClip, EntityMode, EntityTable, unit_texts
+from models.evaluate import recalls
+from models.product import canonical_text
+from models.train.config import OptimConfig, TrainConfig, as_json
+from models.train.data import Examples, Sampling
+from models.train.feed import DataError, Feed, fingerprint
+from models.train.pixels import PictureTable, picture_table, user_cache_dir
+from models.train.state import EpochFigures, Progress, load_state, model_tensors, save_state, write_atomically
+from models.train.task import ContrastiveTask
+
+RUN_FOLDER = "run"
+STATE_FILE = "state.safetensors"
+BEST_FILE = "best.safetensors"
+
+Report = Callable[[str], None]
+
+
+class RunError(ValueError):
+    """An output folder that cannot be trained into."""
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """What the card says of how the program was called.
+
+    Attributes:
+        command: the command line, without paths of the machine.
+        commit: of the source, where it is known.
+    """
+
+    command: str
+    commit: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Tables:
+    train: PictureTable
+    val: PictureTable
+    fingerprint: str
+
+
+def fit(config: TrainConfig, feed: Feed, out: Path, *, resume: bool, provenance: Provenance, report: Report) -> Card:
+    """Train as `config` says and write the best epoch as a checkpoint into `out`.
+
+    Args:
+        config: all that decides the result.
+        feed: a catalogue with the splits train and val.
+        out: the checkpoint's folder; made if needed.
+        resume: go on from the state in `out` if there is one; otherwise `out` must not hold a run or checkpoint.
+        provenance: for the card.
+        report: receives one line per epoch.
+
+    Raises:
+        RunError: `out` holds another run or a finished checkpoint.
+        DataError: the catalogue cannot be read or is too small.
+        StateError: the state in `out` is damaged or belongs to another run.
+        BackboneError: the backbone cannot be opened.
+    """
+    run = out / RUN_FOLDER
+    if (out / CARD_FILE).exists():
+        raise RunError(f"{out} already holds a finished checkpoint")
+    if not resume and (run / STATE_FILE).exists():
+        raise RunError(f"{out} already holds an unfinished run: resume it, or choose another folder")
+    run.mkdir(parents=True, exist_ok=True)
+    trainer = Trainer(config, feed, run, report)
+    trainer.run()
+    card = save_checkpoint(out, trainer.best_model(), trainer.card(feed, provenance), config.run.weights)
+    shutil.rmtree(run)
+    return card
+
+
+class Trainer:
+    """One run: the model, its optimiser, its data and its position."""
+
+    def __init__(self, config: TrainConfig, feed: Feed, run: Path, report: Report) -> None:
+        self._config = config
+        self._run = run
+        self._report = report
+        self._device = resolve_device(config.run.device)
+        if config.run.threads is not None:
+            torch.set_num_threads(config.run.threads)
+        torch.manual_seed(config.run.seed)
+        backbone = open_backbone(config.backbone)
+        self._tables = _read_tables(config, feed, backbone)
+        table = EntityTable.collect(
+            (product.entities(config.entities.groups) for product in self._tables.train.products),
+            config.entities.groups,
+            config.entities.min_count,
+        )
+        self._model = EiClip(backbone, config.entities, table).to(self._device)
+        self._task = ContrastiveTask(self._model, config.loss)
+        self._examples = Examples(self._tables.train, _sampling(config))
+        self._optimizer = make_optimizer(self._model, config.optim)
+        self._progress = Progress(run=_run_digest(config, self._tables.fingerprint))
+        if self._state_path.is_file():
+            self._progress = load_state(self._state_path, self._model, self._optimizer, self._progress.run)
+        self._saved_at = time.monotonic()
+
+    @property
+    def _state_path(self) -> Path:
+        return self._run / STATE_FILE
+
+    def run(self) -> None:
+        """Train until the last epoch, or until patience runs out."""
+        while not self._done():
+            self._epoch()
+
+    def _done(self) -> bool:
+        best, history, patience = self._progress.best, self._progress.history, self._config.run.patience
+        if best is not None and patience is not None and history[-1].epoch - best.epoch >= patience:
+            return True
+        return self._progress.epoch >= self._config.optim.epochs
+
+    def _epoch(self) -> None:
+        started, at = time.monotonic(), self._progress
+        self._task.train()
+        with self._bar() as bar:
+            for step in range(at.step, self._examples.steps):
+                loss = self._step(at.epoch, step)
+                if not math.isfinite(loss):
+                    raise RunError(f"the loss is {loss} at epoch {at.epoch + 1}, step {step + 1}: lower optim.lr")
+                at.loss_sum += loss
+                at.step = step + 1
+                bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
+                bar.update()
+                self._save_now_and_then()
+        self._close_epoch(time.monotonic() - started)
+
+    def _step(self, epoch: int, step: int) -> float:
+        optim = self._config.optim
+        total = optim.epochs * self._examples.steps
+        for group in self._optimizer.param_groups:
+            group["lr"] = learning_rate(optim, epoch * self._examples.steps + step, total)
+        self._optimizer.zero_grad(set_to_none=True)
+        losses = self._task(self._examples.batch(epoch, step))
+        losses.total.backward()
+        nn.utils.clip_grad_norm_(self._model.parameters(), optim.clip_norm)
+        self._optimizer.step()
+        self._task.clamp_scale()
+        return float(losses.total.detach())
+
+    @contextmanager
+    def _bar(self) -> Iterator["tqdm[Never]"]:
+        """A bar over all epochs, on a terminal only, so that the time left is the run's."""
+        epochs, steps, at = self._config.optim.epochs, self._examples.steps, self._progress
+        with tqdm(
+            total=epochs * steps,
+            initial=at.epoch * steps + at.step,
+            desc=f"epoch {at.epoch + 1}/{epochs}",
+            unit="step",
+            disable=None,
+            leave=False,
+        ) as bar:
+            yield bar
+
+    def _save_now_and_then(self) -> None:
+        every, at = self._config.run.save_every_steps, self._progress
+        due = every is not None and at.step % every == 0
+        if due or time.monotonic() - self._saved_at >= self._config.run.save_every_s:
+            self._save()
+
+    def _save(self) -> None:
+        save_state(self._state_path, self._model, self._optimizer, self._progress)
+        self._saved_at = time.monotonic()
+
+    def _close_epoch(self, seconds: float) -> None:
+        """Validate, keep the weights if they are the best, and save; in this order a kill loses nothing."""
+        at = self._progress
+        figures = EpochFigures(
+            epoch=at.epoch + 1,
+            loss=at.loss_sum / self._examples.steps,
+            scale=float(self._model.backbone.logit_scale.detach().exp()),
+            recall=validate(self._model, self._tables.val, self._config, self._device),
+        )
+        if at.best is None or figures.score > at.best.score:
+            write_atomically(self._run / BEST_FILE, save(model_tensors(self._model)))
+        at.history.append(figures)
+        at.epoch, at.step, at.loss_sum = at.epoch + 1, 0, 0.0
+        self._save()
+        recall = "  ".join(f"{name} {value:.3f}" for name, value in figures.recall.items())
+        self._report(
+            f"epoch {figures.epoch}/{self._config.optim.epochs}  loss {figures.loss:.4f}  "
+            f"scale {figures.scale:.1f}  {recall}  {seconds:.0f} s"
+        )
+
+    def best_model(self) -> EiClip:
+        """Return the model with the weights of the best epoch."""
+        self._model.load_state_dict(load_file(self._run / BEST_FILE))
+        return self._model.eval()
+
+    def card(self, feed: Feed, provenance: Provenance) -> Card:
+        """Return what there is to say of the run."""
+        config, best = self._config, self._progress.best
+        if best is None:
+            raise RunError("no epoch was finished")
+        data = DataCard(
+            name=feed.name,
+            fingerprint=self._tables.fingerprint,
+            products={"train": len(self._tables.train), "val": len(self._tables.val)},
+            origin=feed.origin(),
+            licence=config.data.licence,
+        )
+        training = TrainingCard(
+            command=provenance.command,
+            commit=provenance.commit,
+            config=as_json(config),
+            data=data,
+            epochs=len(self._progress.history),
+            best_epoch=best.epoch,
+        )
+        return Card(
+            name=config.name,
+            licence=config.licence,
+            backbone=Path(config.backbone).name,
+            image=self._model.backbone.recipe,
+            text_fields=config.data.text_fields,
+            entities=config.entities,
+            training=training,
+            metrics={f"val_{name}": value for name, value in best.recall.items()},
+        )
+
+
+def _read_tables(config: TrainConfig, feed: Feed, backbone: Backbone) -> _Tables:
+    def read(split: str) -> PictureTable:
+        return picture_table(
+            feed,
+            split,
+            backbone.recipe,
+            backbone.prepare_images,
+            cache_dir=config.data.cache_dir or user_cache_dir(),
+            pictures=config.data.pictures,
+            limit=config.data.limit,
+        )
+
+    train, val = read("train"), read("val")
+    if len(train) < 2:
+        raise DataError(f"{feed.path} has {len(train)} training product; at least 2 are needed")
+    read_rows = {
+        split: list(zip(table.products, table.digests, strict=True))
+        for split, table in (("train", train), ("val", val))
+    }
+    return _Tables(train, val, fingerprint(read_rows))
+
+
+def _sampling(config: TrainConfig) -> Sampling:
+    return Sampling(
+        seed=config.run.seed,
+        batch_size=config.optim.batch_size,
+        text_fields=config.data.text_fields,
+        groups=config.entities.groups,
+        text_mix=config.text_mix,
+        dropout=config.dropout,
+        augment=config.augment,
+    )
+
+
+def _run_digest(config: TrainConfig, data: str) -> str:
+    """Two runs with the same digest end with the same weights; how often they save does not matter."""
+    how_often = {"save_every_s", "save_every_steps"}
+    kept = config.model_dump(mode="json", exclude={"data": {"cache_dir"}, "run": how_often})
+    head = json.dumps([kept, data], sort_keys=True)
+    return hashlib.sha256(head.encode()).hexdigest()
+
+
+def make_optimizer(model: nn.Module, optim: OptimConfig) -> torch.optim.AdamW:
+    """Return AdamW over `model`: matrices decay; vectors, scales and embeddings do not."""
+    embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
+    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    spared = [p for name, p in named if p.ndim < 2 or id(p) in embeddings or "positional" in name]
+    decayed = [p for _, p in named if all(p is not other for other in spared)]
+    groups = [{"params": decayed, "weight_decay": optim.weight_decay}, {"params": spared, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=optim.lr, betas=(0.9, optim.beta2), fused=True)
+
+
+def learning_rate(optim: OptimConfig, step: int, total: int) -> float:
+    """Return the learning rate of `step` (from 0) of `total`: linear warm-up, then half a cosine to `final`."""
+    warm = round(optim.warmup * total)
+    if step < warm:
+        return optim.lr * (step + 1) / warm
+    share = (step - warm) / max(1, total - 1 - warm)
+    return optim.lr * (optim.final + (1 - optim.final) * 0.5 * (1 + math.cos(math.pi * min(1.0, share))))
+
+
+def validate(model: EiClip, table: PictureTable, config: TrainConfig, device: torch.device) -> dict[str, float]:
+    """Return R@1, 5, 10 both ways over `table`: first pictures against canonical texts with their entities."""
+    was_training = model.training
+    model.eval()
+    groups = () if config.entities.mode is EntityMode.NONE else config.entities.groups
+    texts = [canonical_text(product, config.data.text_fields) for product in table.products]
+    entities = [product.entities(groups) for product in table.products]
+    text = unit_texts(model, texts, entities, device)
+    image = unit_pixels(model.backbone, table.first_pictures(), device)
+    model.train(was_training)
+    return recalls(image, text)

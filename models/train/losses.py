@@ -1,0 +1,36 @@
+"""Contrastive losses as pure functions of embeddings. Where the embeddings come from is left to `task`.
+
+Every loss is the symmetric InfoNCE of CLIP with any number of positives: the target of a row is spread evenly
+over its positives, so with one positive each it is CLIP's cross-entropy, and with equal logits log B.
+"""
+
+from collections.abc import Hashable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def symmetric_info_nce(images: Tensor, texts: Tensor, scale: Tensor, positives: Tensor) -> Tensor:
+    """Return the mean of image-to-text and text-to-image cross-entropy against `positives`, a scalar.
+
+    Args:
+        images: `(n, d)`, rows unit-length.
+        texts: `(m, d)`, rows unit-length.
+        scale: the inverse temperature, a scalar.
+        positives: `(n, m) bool`, every row and every column with at least one True.
+    """
+    logits = scale * images @ texts.T  # (n, m)
+    return 0.5 * (_cross_entropy(logits, positives) + _cross_entropy(logits.T, positives.T))
+
+
+def _cross_entropy(logits: Tensor, positives: Tensor) -> Tensor:
+    target = positives / positives.sum(dim=1, keepdim=True)
+    return F.cross_entropy(logits, target.to(logits.dtype))
+
+
+def same(keys: Sequence[Hashable], device: torch.device | None = None) -> Tensor:
+    """Return `(n, n) bool`, True where two keys are equal."""
+    numbers: dict[Hashable, int] = {}
+    rows = torch.tensor([numbers.setdefault(key, len(numbers)) for key in keys], device=device)
+    return rows[:, None] == rows[None, :]

@@ -1,0 +1,1 @@
+"""Query to hits: the HTTP service over a published bundle and its encoder."""

@@ -1,0 +1,89 @@
+"""`python -m service`: reads the configuration, opens the catalogue, and serves it until told to stop."""
+
+import os
+import sys
+from typing import get_args
+
+import click
+import uvicorn
+from pydantic.fields import FieldInfo
+
+from service.errors import StartupError
+from service.settings import Settings, flag, load_settings, variable
+from service.telemetry import configure_logging
+
+
+def options_of_settings(command: click.Command) -> click.Command:
+    """Give `command` one option for each field of the settings; pydantic alone says what a value may be."""
+    for name, field in Settings.model_fields.items():
+        command.params.append(_option(name, field))
+    return command
+
+
+def _option(name: str, field: FieldInfo) -> click.Option:
+    default = "none" if field.default is None else str(field.default)
+    said = f"{field.description} [env: {variable(name)}; default: {default}]"
+    if field.annotation is bool:
+        return click.Option([f"{flag(name)}/--no-{flag(name)[2:]}", name], default=None, help=said)
+    return click.Option([flag(name), name], default=None, metavar=_metavar(field), help=said)
+
+
+def _metavar(field: FieldInfo) -> str:
+    kinds = get_args(field.annotation) or (field.annotation,)
+    return "NUMBER" if int in kinds else "TEXT"
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.pass_context
+def main(context: click.Context, /, **given: object) -> None:
+    """Serve product search over the published bundle.
+
+    Every option is also an environment variable; the option wins. Stops on SIGTERM once running requests are
+    answered.
+    """
+    try:
+        settings = load_settings({name: value for name, value in given.items() if value is not None})
+        serve(settings)
+    except StartupError as error:
+        click.echo(f"error: {error}", err=True)
+        context.exit(2)
+
+
+def serve(settings: Settings) -> None:
+    """Open what `settings` name and serve it until SIGTERM or SIGINT.
+
+    Raises:
+        StartupError: there is nothing to serve.
+    """
+    _calm_threads(settings.encode_threads)
+    configure_logging(settings.log_level, settings.log_format)
+    from service.app import create_app  # noqa: PLC0415 - OpenMP reads its environment when it is loaded
+    from service.served import open_artefacts  # noqa: PLC0415 - likewise
+
+    app = create_app(settings, open_artefacts(settings))
+    uvicorn.run(
+        app,
+        host=settings.host,
+        port=settings.port,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=settings.shutdown_timeout_ms // 1000 or 1,
+    )
+
+
+def _calm_threads(encode_threads: int) -> None:
+    """Keep OpenMP's idle threads from spinning, and bound their number. Before anything that uses them."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if encode_threads:
+        os.environ["OMP_NUM_THREADS"] = str(encode_threads)
+
+
+options_of_settings(main)
+
+if __name__ == "__main__":
+    sys.exit(main())

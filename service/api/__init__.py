@@ -1,0 +1,1 @@
+"""The HTTP surface: wire types and routes that translate and delegate."""

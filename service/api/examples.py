@@ -1,0 +1,93 @@
+"""Requests and answers shown in the OpenAPI document; tests send the requests and check the answers' form."""
+
+from typing import Any, Final
+
+SEARCH_REQUESTS: Final[list[Any]] = [
+    {"q": "red running shoes", "limit": 10},
+    {"q": "diesel jeans", "entities": {"brand": "Diesel", "season": None}, "explain": True},
+    {
+        "query": [
+            {"text": "summer dress with flowers"},
+            {"text": "long sleeves", "weight": -0.5},
+        ],
+        "fields": ["id", "title", "price", "images"],
+    },
+]
+
+PRODUCT: Final = {
+    "id": "10017413",
+    "title": "Diesel slim fit jeans",
+    "description": "Mid-rise jeans in washed blue denim.",
+    "brand": "Diesel",
+    "category": "Jeans",
+    "season": "Winter",
+    "composition": "Cotton",
+    "price": 89.0,
+    "currency": "EUR",
+    "in_stock": True,
+    "url": None,
+    "group": None,
+    "images": ["/v1/products/10017413/images/0"],
+    "attributes": {"colour": "blue"},
+}
+_INDEX: Final = {"bundle": "20261121T033000Z-5f2d9c1e", "model": "catalens-mini"}
+
+SEARCH_RESPONSE: Final = {
+    "hits": [
+        {
+            "id": "10017413",
+            "score": 0.412,
+            "product": PRODUCT,
+            "explain": {
+                "terms": [
+                    {"query": 0, "name": "words", "value": None, "gate": None, "score": 0.281},
+                    {"query": 0, "name": "brand", "value": "Diesel", "gate": 0.62, "score": 0.131},
+                ]
+            },
+        }
+    ],
+    "linked_entities": [
+        {
+            "query": 0,
+            "group": "brand",
+            "value": "Diesel",
+            "surface": "diesel",
+            "start": 0,
+            "end": 6,
+            "probability": 0.93,
+            "source": "linked",
+            "known": True,
+        }
+    ],
+    "found": 1,
+    "limit": 10,
+    "offset": 0,
+    "index": _INDEX,
+    "timings_ms": {"total": 14.2, "decode": 0.0, "encode": 11.9, "retrieve": 1.4, "rank": 0.5},
+    "degraded": [],
+}
+
+PRODUCT_RESPONSE: Final = {"product": PRODUCT, "index": _INDEX}
+
+READY_RESPONSE: Final = {
+    "status": "ready",
+    "checks": [
+        {"name": "text", "ok": True, "detail": "", "ms": 9.8},
+        {"name": "image", "ok": True, "detail": "", "ms": 13.1},
+        {"name": "retrieval", "ok": True, "detail": "", "ms": 0.9},
+    ],
+    "index": _INDEX,
+    "degraded": [],
+}
+
+
+def problem(status: int, kind: str, title: str, path: str | None = None, message: str = "") -> dict[str, Any]:
+    """Return an example problem."""
+    return {
+        "type": f"urn:catalens:problem:{kind}",
+        "title": title,
+        "status": status,
+        "detail": message or title,
+        "errors": [{"path": path, "message": message}] if path else [],
+        "request_id": "5f0c5c9e7d3b4a26a4f5a9e6f2f3c1d0",
+    }

@@ -1,0 +1,109 @@
+"""From the service's own answers to the wire's."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any, Final, cast
+from urllib.parse import quote
+
+import orjson
+from starlette.responses import Response
+
+from indexer.bundle import Bundle
+from models.product import Product
+from service.api.schemas import (
+    Hit,
+    IndexView,
+    LinkedEntityView,
+    ProductField,
+    ProductView,
+    ReadyResponse,
+    SearchResponse,
+    TermView,
+)
+from service.embed import CACHE
+from service.mixture import Term
+from service.readiness import Verdict
+from service.search import Answer, Found
+from service.served import Served
+from service.understand import LinkedEntity
+
+_ALL_FIELDS: Final = tuple(Product.model_fields)
+_DECIMALS: Final = 6
+
+
+def json_response(view: Any) -> Response:  # noqa: ANN401 - whatever the wire's types hold
+    """Return `view` as JSON."""
+    return Response(orjson.dumps(view), media_type="application/json")
+
+
+def search_view(answer: Answer, fields: Sequence[ProductField] | None = None) -> SearchResponse:
+    """Return a search's answer as the wire has it, its products restricted to `fields`."""
+    return {
+        "hits": [_hit(found, answer.served.bundle, fields) for found in answer.hits],
+        "linked_entities": [_link(link) for link in answer.links],
+        "found": answer.found,
+        "limit": answer.query.limit,
+        "offset": answer.query.offset,
+        "index": index_view(answer.served),
+        "timings_ms": {
+            "total": answer.timings.total,
+            "decode": answer.timings.decode,
+            "encode": answer.timings.encode,
+            "retrieve": answer.timings.retrieve,
+            "rank": answer.timings.rank,
+        },
+        "degraded": list(answer.degraded),
+    }
+
+
+def index_view(served: Served) -> IndexView:
+    """Return which catalogue and which model answered."""
+    return {"bundle": served.bundle_id, "model": served.encoder.name}
+
+
+def product_view(
+    product: Product, row: int, bundle: Bundle, fields: Sequence[ProductField] | None = None
+) -> ProductView:
+    """Return a product as the wire has it; its pictures are paths of their thumbnails on this server."""
+    view = {name: getattr(product, name) for name in fields or _ALL_FIELDS}
+    if "images" in view:
+        base = f"/v1/products/{quote(product.id, safe='')}/images/"
+        view["images"] = [f"{base}{n}" for n in range(bundle.picture_count(row))]
+    return cast("ProductView", view)
+
+
+def ready_view(verdict: Verdict) -> ReadyResponse:
+    """Return a verdict on readiness as the wire has it."""
+    return {
+        "status": "ready" if verdict.ready else "not_ready",
+        "checks": [
+            {"name": check.name, "ok": check.ok, "detail": check.detail, "ms": check.ms} for check in verdict.checks
+        ],
+        "index": index_view(verdict.served),
+        "degraded": [] if verdict.served.cache.available else [CACHE],
+    }
+
+
+def _hit(found: Found, bundle: Bundle, fields: Sequence[ProductField] | None) -> Hit:
+    hit: Hit = {
+        "id": found.product.id,
+        "score": round(found.score, _DECIMALS),
+        "product": product_view(found.product, found.row, bundle, fields),
+    }
+    if found.terms is not None:
+        hit["explain"] = {"terms": [_term(term) for term in found.terms]}
+    return hit
+
+
+def _term(term: Term) -> TermView:
+    return {
+        "query": term.query,
+        "name": term.name,
+        "value": term.value,
+        "gate": None if term.gate is None else round(term.gate, _DECIMALS),
+        "score": round(term.score, _DECIMALS),
+    }
+
+
+def _link(link: LinkedEntity) -> LinkedEntityView:
+    return cast("LinkedEntityView", asdict(link))

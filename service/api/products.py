@@ -1,0 +1,106 @@
+"""Products of the catalogue, their pictures, and what is like them."""
+
+import hashlib
+from typing import Annotated
+from urllib.parse import unquote
+
+from fastapi import APIRouter, Depends, Header, Path, Query, Request
+from starlette.responses import Response
+
+from service.api import examples
+from service.api.connection import while_connected
+from service.api.documented import answered, problems
+from service.api.present import index_view, json_response, product_view, search_view
+from service.api.requests import to_similar_query
+from service.api.schemas import ProductResponse, SearchResponse, SimilarRequest
+from service.api.state import Engine
+from service.errors import NotFoundError, ProblemType
+from service.served import Served
+
+router = APIRouter(prefix="/v1/products", tags=["products"])
+
+_CACHE_CONTROL = "public, max-age=300, stale-while-revalidate=86400"
+_PROBLEMS = problems(ProblemType.NOT_FOUND, ProblemType.INVALID_REQUEST)
+
+
+def _decoded(product_id: Annotated[str, Path(alias="id", description="Product id, percent-encoded.")]) -> str:
+    return unquote(product_id)
+
+
+ProductId = Annotated[str, Depends(_decoded)]
+
+
+def _row(served: Served, product_id: str) -> int:
+    row = served.bundle.products.row_of(product_id)
+    if row is None:
+        msg = f"There is no product {product_id!r}."
+        raise NotFoundError(msg, path="id")
+    return row
+
+
+@router.get(
+    "/{id}",
+    summary="Product",
+    response_model=ProductResponse,
+    responses={200: answered(examples.PRODUCT_RESPONSE, "The product."), **_PROBLEMS},
+)
+async def product(product_id: ProductId, engine: Engine) -> Response:
+    """Return one product as the catalogue states it."""
+    served = engine.served
+    row = _row(served, product_id)
+    view = product_view(served.bundle.products[row], row, served.bundle)
+    return json_response({"product": view, "index": index_view(served)})
+
+
+@router.get(
+    "/{id}/similar",
+    summary="Similar products",
+    response_model=SearchResponse,
+    responses={
+        200: answered(examples.SEARCH_RESPONSE, "Hits, best first."),
+        **_PROBLEMS,
+        **problems(ProblemType.OVERLOADED, ProblemType.DEADLINE),
+    },
+)
+async def similar(
+    request: Request, product_id: ProductId, asked: Annotated[SimilarRequest, Query()], engine: Engine
+) -> Response:
+    """Find products like this one, which is itself left out."""
+    _row(engine.served, product_id)
+    answer = await while_connected(request, engine.search(to_similar_query(product_id, asked)))
+    return json_response(search_view(answer, asked.fields))
+
+
+@router.get(
+    "/{id}/images/{n}",
+    summary="Picture of a product",
+    response_class=Response,
+    responses={
+        200: {"description": "A JPEG of at most 256 pixels a side.", "content": {"image/jpeg": {}}},
+        304: {"description": "The caller has it already."},
+        **_PROBLEMS,
+    },
+)
+def image(
+    product_id: ProductId,
+    n: Annotated[int, Path(ge=0, description="Which picture, from 0.")],
+    engine: Engine,
+    if_none_match: Annotated[str, Header()] = "",
+) -> Response:
+    """Return a small picture of the product."""
+    served = engine.served
+    data = served.bundle.thumbnail(_row(served, product_id), n)
+    if data is None:
+        msg = f"Product {product_id!r} has no picture {n}."
+        raise NotFoundError(msg, path="n")
+    etag = f'"{hashlib.sha256(data).hexdigest()[:32]}"'
+    headers = {"etag": etag, "cache-control": _CACHE_CONTROL}
+    if _matches(if_none_match, etag):
+        return Response(status_code=304, headers=headers)
+    return Response(data, media_type="image/jpeg", headers=headers)
+
+
+def _matches(if_none_match: str, etag: str) -> bool:
+    """Return whether a caller that states these tags has `etag`, compared weakly (RFC 9110, 13.1.2)."""
+    stated = {tag.strip().removeprefix("W/") for tag in if_none_match.split(",")}
+    return "*" in stated or etag in stated

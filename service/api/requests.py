@@ -1,0 +1,70 @@
+"""From the wire's requests to the service's own queries."""
+
+from service.api.schemas import ImageReference, ImageSearchForm, QueryPart, SearchRequest, SimilarRequest
+from service.query import Part, Picture, PictureData, PicturePart, PictureUrl, ProductPart, Query, TextPart
+
+
+def to_query(asked: SearchRequest) -> Query:
+    """Return the query a request asks: `q` and `image` with weight 1 each, then the parts of `query`.
+
+    Raises:
+        InvalidRequestError: it asks nothing, or its weights point nowhere.
+    """
+    parts: list[Part] = []
+    if asked.q is not None:
+        parts.append(TextPart(asked.q, 1.0, "q"))
+    if asked.image is not None:
+        parts.append(PicturePart(_picture(asked.image), 1.0, _picture_path("image", asked.image)))
+    parts += [_part(part, f"query[{number}]") for number, part in enumerate(asked.query or ())]
+    return Query(
+        parts=tuple(parts),
+        entities=asked.entities,
+        linking=asked.entity_linking,
+        limit=asked.limit,
+        offset=asked.offset,
+        explain=asked.explain,
+    )
+
+
+def to_image_query(asked: ImageSearchForm, picture: bytes) -> Query:
+    """Return the query of a form: the picture alone, or weighed against the words."""
+    parts: list[Part] = []
+    if asked.q is not None:
+        parts.append(TextPart(asked.q, 1.0 - asked.weight, "q"))
+    parts.append(PicturePart(PictureData(picture), asked.weight if parts else 1.0, "image"))
+    return Query(
+        parts=tuple(parts),
+        entities=asked.entities,
+        linking=asked.entity_linking,
+        limit=asked.limit,
+        offset=asked.offset,
+        explain=asked.explain,
+    )
+
+
+def to_similar_query(product_id: str, asked: SimilarRequest) -> Query:
+    """Return the query for products like one, that one left out."""
+    return Query(
+        parts=(ProductPart(product_id, 1.0, "id"),),
+        limit=asked.limit,
+        offset=asked.offset,
+        explain=asked.explain,
+        exclude=frozenset({product_id}),
+    )
+
+
+def _part(part: QueryPart, path: str) -> Part:
+    if part.text is not None:
+        return TextPart(part.text, part.weight, f"{path}.text")
+    if part.image is not None:
+        at = _picture_path(f"{path}.image", part.image)
+        return PicturePart(_picture(part.image), part.weight, at)
+    return ProductPart(part.product or "", part.weight, f"{path}.product")
+
+
+def _picture(image: ImageReference) -> Picture:
+    return PictureUrl(image.url) if image.url is not None else PictureData(image.data or "")
+
+
+def _picture_path(path: str, image: ImageReference) -> str:
+    return f"{path}.url" if image.url is not None else f"{path}.data"

@@ -1,0 +1,134 @@
+"""The app: lifespan, routes, middleware and error handlers put together. No work of its own."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Final
+
+import structlog
+from fastapi import FastAPI
+from starlette.middleware import Middleware
+
+from indexer.bundle import Bundle
+from models.encoder import Encoder
+from service import problems
+from service.api import health, products, search
+from service.api.documented import document
+from service.api.state import AppState
+from service.cache import Cache, InProcessCache, NoCache, RedisCache
+from service.embed import Embedder
+from service.images import PictureReader
+from service.middleware import BodyLimit, RawProductPaths, RequestContext
+from service.pools import BoundedPool
+from service.query import Query, TextPart
+from service.readiness import Readiness, probe_row
+from service.search import SearchEngine
+from service.served import open_artefacts, serve, shake_hands
+from service.settings import Settings
+from service.telemetry import Metrics
+
+STOREFRONT: Final = Path(__file__).parent / "storefront"
+
+Artefacts = tuple[Encoder, Bundle]
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[AppState]]
+
+_DESCRIPTION: Final = (
+    "Product search by words, pictures and both. Errors are RFC 9457 problems; every answer carries `x-request-id`."
+)
+_log = structlog.stdlib.get_logger("catalens.app")
+
+
+def create_app(settings: Settings, artefacts: Artefacts | None = None) -> FastAPI:
+    """Return the app that serves the published bundle of `settings`, or the given encoder and bundle.
+
+    Opening them, where they are not given, happens when the app starts; so does warming up.
+    """
+    metrics = Metrics()
+    app = FastAPI(
+        title="Catalens",
+        version=_version(),
+        description=_DESCRIPTION,
+        lifespan=_lifespan(settings, artefacts, metrics),
+        redoc_url=None,
+        redirect_slashes=False,
+        middleware=[
+            Middleware(RawProductPaths),
+            Middleware(RequestContext, metrics),
+            Middleware(BodyLimit, max_bytes=settings.max_body_bytes, timeout_s=settings.body_timeout_ms / 1000),
+        ],
+        form_limits={"max_files": 1, "max_fields": 16, "max_part_size": 64 << 10},
+    )
+    problems.install(app)
+    for routes in (search, products, health):
+        app.include_router(routes.router)
+    app.frontend("/", directory=STOREFRONT, fallback=None)
+    document(app)
+    return app
+
+
+def _lifespan(settings: Settings, artefacts: Artefacts | None, metrics: Metrics) -> Lifespan:
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[AppState]:
+        opened = artefacts if artefacts is not None else await asyncio.to_thread(open_artefacts, settings)
+        encoder, bundle = opened
+        shake_hands(encoder, bundle)
+        async with AsyncExitStack() as closing:
+            state = _open(settings, encoder, bundle, metrics, closing)
+            await _warm_up(state)
+            yield state
+
+    return lifespan
+
+
+def _open(settings: Settings, encoder: Encoder, bundle: Bundle, metrics: Metrics, closing: AsyncExitStack) -> AppState:
+    """Open what requests need; `closing` lets go of it, the latest first."""
+    cache = open_cache(settings)
+    closing.push_async_callback(cache.close)
+    pictures = PictureReader(settings, metrics)
+    closing.callback(pictures.close)
+    ranking = BoundedPool("rank", threads=settings.rank_threads, max_waiting=settings.max_waiting)
+    closing.callback(ranking.close)
+    metrics.watch_depth("rank", lambda: ranking.depth)
+    embedder = Embedder(encoder, pictures, settings, metrics)
+    closing.push_async_callback(embedder.close)
+    served = serve(encoder, bundle, cache, metrics)
+    timeout_ms = settings.request_timeout_ms
+    engine = SearchEngine(served, embedder, ranking, metrics, timeout_ms=timeout_ms)
+    readiness = Readiness(engine, embedder, ranking, keep_ms=settings.ready_cache_ms, timeout_ms=timeout_ms)
+    return {"engine": engine, "readiness": readiness, "metrics": metrics}
+
+
+async def _warm_up(state: AppState) -> None:
+    """Do everything once that the first request would otherwise wait for, and log whether it works."""
+    verdict = await state["readiness"].verdict()
+    served = verdict.served
+    failed = [f"{check.name}: {check.detail}" for check in verdict.checks if not check.ok]
+    if not failed:
+        words = TextPart(served.bundle.products[probe_row(served.bundle)].title, 1.0, "q")
+        await state["engine"].search(Query((words,), explain=True))
+    _log.info(
+        "started",
+        bundle=served.bundle_id,
+        model=served.encoder.name,
+        products=len(served.bundle.products),
+        ready=verdict.ready,
+        failed=failed,
+    )
+
+
+def open_cache(settings: Settings) -> Cache:
+    """Return the cache that `settings` ask for."""
+    if settings.redis_url is not None:
+        return RedisCache(
+            settings.redis_url.get_secret_value(), timeout_ms=settings.cache_timeout_ms, ttl_s=settings.cache_ttl_s
+        )
+    return InProcessCache(settings.cache_bytes) if settings.cache_bytes else NoCache()
+
+
+def _version() -> str:
+    try:
+        return version("catalens")
+    except PackageNotFoundError:
+        return "0.0.0"

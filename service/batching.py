@@ -1,0 +1,166 @@
+"""Bounded micro-batching: single requests in, batches to the encoder, each result or error to its waiter.
+
+One worker thread per batcher. Whatever waits when the worker is free is taken at once, up to a ceiling;
+nothing is delayed to fill a batch. What a batch computes is the caller's function, which this knows nothing of.
+"""
+
+import asyncio
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from service.errors import OverloadedError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_SMOOTHING = 0.2  # weight of the newest batch in the running mean of seconds per item
+
+
+BatchObserver = Callable[[str, int, float], None]
+"""Told of every batch that ran: the batcher's name, the batch's size, and its seconds."""
+
+
+def ignore(name: str, size: int, seconds: float) -> None:
+    """Take no note."""
+
+
+@dataclass(slots=True)
+class _Waiter(Generic[Item, Result]):
+    item: Item
+    future: "asyncio.Future[Result]"
+
+    def deliver(self, result: Result) -> None:
+        self._settle(lambda: self.future.set_result(result))
+
+    def fail(self, error: Exception) -> None:
+        self._settle(lambda: self.future.set_exception(error))
+
+    def _settle(self, settle: Callable[[], None]) -> None:
+        """Settle the future on its own loop, unless its caller has gone or the loop has closed."""
+        with suppress(RuntimeError):
+            self.future.get_loop().call_soon_threadsafe(lambda: None if self.future.done() else settle())
+
+
+class MicroBatcher(Generic[Item, Result]):
+    """Runs `run(items) -> results` on whatever waits. `submit` may be called from any event loop.
+
+    Args:
+        run: Called in the worker thread with 1 to `max_batch` items; returns one result for each.
+        name: For metrics and messages.
+        max_batch: Most items in one call of `run`.
+        max_waiting: Most items admitted at a time, waiting or running; more are refused.
+        observe: Told of every batch that ran.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[Sequence[Item]], Sequence[Result]],
+        *,
+        name: str,
+        max_batch: int,
+        max_waiting: int,
+        observe: BatchObserver = ignore,
+    ) -> None:
+        self._run = run
+        self._name = name
+        self._max_batch = max_batch
+        self._max_waiting = max_waiting
+        self._observe = observe
+        self._queue: deque[_Waiter[Item, Result]] = deque()
+        self._changed = threading.Condition()
+        self._admitted = 0
+        self._closing = False
+        self._seconds_per_item = 0.0
+        self._thread = threading.Thread(target=self._work, name=f"batch-{name}", daemon=True)
+        self._thread.start()
+
+    @property
+    def depth(self) -> int:
+        """Items admitted and not yet answered, those of the running batch included."""
+        return self._admitted
+
+    @property
+    def predicted_wait_s(self) -> float:
+        """Seconds until an item submitted now would be answered, by the running mean of recent batches."""
+        return (self._admitted + 1) * self._seconds_per_item
+
+    async def submit(self, item: Item) -> Result:
+        """Return the result for `item`, computed together with whatever else waits.
+
+        Cancelling the caller takes the item back if its batch has not begun.
+
+        Raises:
+            OverloadedError: too much waits already, or the batcher is closing.
+            Exception: whatever `run` raised for this item.
+        """
+        waiter: _Waiter[Item, Result] = _Waiter(item, asyncio.get_running_loop().create_future())
+        self._admit(waiter)
+        return await waiter.future
+
+    def _admit(self, waiter: _Waiter[Item, Result]) -> None:
+        with self._changed:
+            if self._closing:
+                msg = "The service is shutting down."
+                raise OverloadedError(msg, retry_after_s=1)
+            if self._admitted >= self._max_waiting:
+                msg = f"{self._admitted} requests wait to be encoded ({self._name}) already."
+                raise OverloadedError(msg, retry_after_s=max(1, math.ceil(self.predicted_wait_s)))
+            self._admitted += 1
+            self._queue.append(waiter)
+            self._changed.notify()
+
+    async def close(self, timeout_s: float = 10.0) -> None:
+        """Refuse new items, answer those admitted, and end the worker; a hung one is left behind."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        await asyncio.to_thread(self._thread.join, timeout_s)
+
+    def _work(self) -> None:
+        while batch := self._take():
+            present = [waiter for waiter in batch if not waiter.future.done()]
+            if present:
+                self._run_batch(present)
+            with self._changed:
+                self._admitted -= len(batch)
+
+    def _take(self) -> list[_Waiter[Item, Result]]:
+        """Return what waits, at least one; nothing only when closing and drained."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._queue or self._closing)
+            return [self._queue.popleft() for _ in range(min(len(self._queue), self._max_batch))]
+
+    def _run_batch(self, batch: Sequence[_Waiter[Item, Result]]) -> None:
+        """Run one batch; if it fails, run its items one by one so that a bad one fails alone."""
+        began = time.perf_counter()
+        try:
+            results = self._checked([waiter.item for waiter in batch])
+        except Exception as error:  # noqa: BLE001 - the thread's boundary: whoever waits gets the exception
+            if len(batch) == 1:
+                batch[0].fail(error)
+                return
+            for waiter in batch:
+                self._run_batch([waiter])
+            return
+        for waiter, result in zip(batch, results, strict=True):
+            waiter.deliver(result)
+        self._note(len(batch), time.perf_counter() - began)
+
+    def _checked(self, items: Sequence[Item]) -> Sequence[Result]:
+        results = self._run(items)
+        if len(results) != len(items):
+            msg = f"{self._name}: {len(results)} results for {len(items)} items"
+            raise RuntimeError(msg)
+        return results
+
+    def _note(self, size: int, seconds: float) -> None:
+        latest = seconds / size
+        mean = self._seconds_per_item
+        self._seconds_per_item = latest if mean == 0 else mean + _SMOOTHING * (latest - mean)
+        self._observe(self._name, size, seconds)

@@ -1,0 +1,188 @@
+"""What surrounds every request, as plain ASGI: its id, log line and metrics; its body's limits; safe headers."""
+
+import asyncio
+import re
+import time
+import uuid
+from urllib.parse import quote
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service import problems
+from service.telemetry import Metrics
+
+REQUEST_ID_HEADER = "x-request-id"
+
+_REQUEST_ID = re.compile(r"^[A-Za-z0-9._:/+=@-]{1,128}$")
+_UNROUTED = "unrouted"
+_PRODUCT_PATHS = "/v1/products/"
+
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
+    "font-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+_DOCS_POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline' https://cdn.jsdelivr.net; "
+    "style-src 'unsafe-inline' https://cdn.jsdelivr.net; img-src data: https://fastapi.tiangolo.com; "
+    "connect-src 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+CLOSE = {"connection": "close"}
+"""Sent with an answer to a body that was not read: what is left of it must not be taken for a request."""
+
+SECURITY_HEADERS = {
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=()",
+}
+
+_log = structlog.stdlib.get_logger("catalens.access")
+
+
+class RequestContext:
+    """Outermost: gives the request an id, answers what nobody foresaw, and accounts for the answer."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on and account for what comes back."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began = time.perf_counter()
+        request_id = _request_id(scope)
+        scope.setdefault("state", {})["request_id"] = request_id
+        answer = _Answer(send, request_id, _policy_of(scope["path"]))
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            try:
+                await self._app(scope, receive, answer.send)
+            except Exception:
+                _log.exception("unexpected_error", path=scope["path"])
+                if answer.status:
+                    raise  # an answer has begun: only a broken connection can tell the caller
+                await problems.unexpected(request_id)(scope, receive, answer.send)
+            self._account(scope, answer, time.perf_counter() - began)
+
+    def _account(self, scope: Scope, answer: "_Answer", seconds: float) -> None:
+        route = getattr(scope.get("route"), "path", _UNROUTED)
+        self._metrics.request(scope["method"], route, answer.status, seconds)
+        _log.info(
+            "request",
+            method=scope["method"],
+            path=scope["path"],
+            route=route,
+            status=answer.status,
+            sent_bytes=answer.sent_bytes,
+            duration_ms=round(seconds * 1000, 3),
+        )
+
+
+class _Answer:
+    """The answer on its way out: gets its headers, and is remembered for the log."""
+
+    def __init__(self, send: Send, request_id: str, policy: str) -> None:
+        self._send = send
+        self._request_id = request_id
+        self._policy = policy
+        self.status = 0
+        self.sent_bytes = 0
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = MutableHeaders(scope=message)
+            headers[REQUEST_ID_HEADER] = self._request_id
+            headers.setdefault("content-security-policy", self._policy)
+            for name, value in SECURITY_HEADERS.items():
+                headers.setdefault(name, value)
+        elif message["type"] == "http.response.body":
+            self.sent_bytes += len(message.get("body", b""))
+        await self._send(message)
+
+
+def _request_id(scope: Scope) -> str:
+    given = Headers(scope=scope).get(REQUEST_ID_HEADER, "")
+    return given if _REQUEST_ID.match(given) else uuid.uuid4().hex
+
+
+def _policy_of(path: str) -> str:
+    return _DOCS_POLICY if path == "/docs" else _POLICY
+
+
+class BodyLimit:
+    """Refuses bodies over `max_bytes`, stated or streamed, and bodies that take longer than `timeout_s`."""
+
+    def __init__(self, app: ASGIApp, *, max_bytes: int, timeout_s: float) -> None:
+        self._app = app
+        self._max_bytes = max_bytes
+        self._timeout_s = timeout_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on with a body that is cut off at its limits."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        body = _LimitedBody(receive, self._max_bytes, self._timeout_s)
+        if _stated_length(scope) > self._max_bytes:
+            refusal = problems.from_http_exception(body.too_large())
+            await refusal.response(scope["state"]["request_id"], CLOSE)(scope, receive, send)
+            return
+        await self._app(scope, body.receive, send)
+
+
+def _stated_length(scope: Scope) -> int:
+    stated = Headers(scope=scope).get("content-length", "")
+    return int(stated) if stated.isascii() and stated.isdigit() else 0
+
+
+class _LimitedBody:
+    """Counts and times the body as it arrives. Its errors are HTTPExceptions: the framework hides others."""
+
+    def __init__(self, receive: Receive, max_bytes: int, timeout_s: float) -> None:
+        self._receive = receive
+        self._max_bytes = max_bytes
+        self._timeout_s = timeout_s
+        self._due = asyncio.get_running_loop().time() + timeout_s
+        self._got_bytes = 0
+        self._complete = False
+
+    async def receive(self) -> Message:
+        if self._complete:
+            return await self._receive()
+        try:
+            async with asyncio.timeout_at(self._due):
+                message = await self._receive()
+        except TimeoutError as error:
+            detail = f"The body did not arrive within {self._timeout_s:g} s."
+            raise HTTPException(408, detail, CLOSE) from error
+        self._got_bytes += len(message.get("body", b""))
+        self._complete = not message.get("more_body", False)
+        if self._got_bytes > self._max_bytes:
+            raise self.too_large()
+        return message
+
+    def too_large(self) -> HTTPException:
+        return HTTPException(413, f"The body is larger than {self._max_bytes:,} bytes.", CLOSE)
+
+
+class RawProductPaths:
+    """Routes product paths by their percent-encoded form, so that an id may hold `/`, `%2F` or anything else.
+
+    `/v1/products/a%2Fb/similar` reaches the route as it was sent; the route decodes the id.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on under its encoded path."""
+        if scope["type"] == "http" and scope["path"].startswith(_PRODUCT_PATHS):
+            raw = scope.get("raw_path") or scope["path"].encode()
+            scope = {**scope, "path": quote(raw.partition(b"?")[0], safe="/%")}
+        await self._app(scope, receive, send)

@@ -1,0 +1,105 @@
+"""Bounds on work beside the event loop: threads for decoding, fetching and ranking, and a budget of memory."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import ParamSpec, TypeVar
+
+from service.errors import OverloadedError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class BoundedPool:
+    """Threads with a ceiling on what may wait for them: a permit is taken before queueing, or refused."""
+
+    def __init__(self, name: str, *, threads: int, max_waiting: int) -> None:
+        self._name = name
+        self._max_waiting = max_waiting
+        self._admitted = 0
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix=name)
+
+    @property
+    def depth(self) -> int:
+        """Calls admitted and not yet answered."""
+        return self._admitted
+
+    async def run(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Return `call(...)`, computed in a thread. Cancelling the caller skips a call that has not begun.
+
+        Raises:
+            OverloadedError: too much waits already.
+            Exception: whatever the call raised.
+        """
+        if self._admitted >= self._max_waiting:
+            msg = f"{self._admitted} requests wait for {self._name} already."
+            raise OverloadedError(msg, retry_after_s=1)
+        self._admitted += 1
+        future = self._executor.submit(call, *args, **kwargs)
+        future.add_done_callback(self._release_on(asyncio.get_running_loop()))
+        return await asyncio.wrap_future(future)
+
+    def _release_on(self, loop: asyncio.AbstractEventLoop) -> Callable[[object], None]:
+        def done(_: object) -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(self._release)
+
+        return done
+
+    def _release(self) -> None:
+        self._admitted -= 1
+
+    def close(self) -> None:
+        """Drop what has not begun and let the threads end."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+
+class Budget:
+    """So much of something may be held at a time; who asks for more than is left waits, in order."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._held = 0
+        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+    @property
+    def held(self) -> int:
+        """What is held now."""
+        return self._held
+
+    @asynccontextmanager
+    async def hold(self, amount: int) -> AsyncIterator[None]:
+        """Hold `amount` within the context; one that exceeds the budget by itself counts as all of it."""
+        counted = min(amount, self._most)
+        await self._take(counted)
+        try:
+            yield
+        finally:
+            self._give(counted)
+
+    async def _take(self, amount: int) -> None:
+        if not self._waiting and self._held + amount <= self._most:
+            self._held += amount
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((amount, turn))
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self._give(amount)  # its turn had come in the same moment
+            raise
+
+    def _give(self, amount: int) -> None:
+        self._held -= amount
+        while self._waiting:
+            wanted, turn = self._waiting[0]
+            if not turn.cancelled() and self._held + wanted > self._most:
+                return
+            self._waiting.popleft()
+            if not turn.cancelled():
+                self._held += wanted
+                turn.set_result(None)

@@ -1,0 +1,154 @@
+"""From exceptions to RFC 9457 answers: the only place where a failure becomes HTTP."""
+
+import http
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import orjson
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from service.errors import PROBLEMS, FieldError, ProblemType, ServiceError
+
+MEDIA_TYPE = "application/problem+json"
+
+_MOST_ERRORS = 20
+_MOST_CHARACTERS = 500
+_IDENTIFIER = re.compile(r"^[^.\[\]]+$")
+_BY_STATUS = {status: problem for problem, (status, _) in PROBLEMS.items()}
+_log = structlog.stdlib.get_logger("catalens.problems")
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One RFC 9457 problem before it is written out."""
+
+    problem: ProblemType
+    status: int
+    title: str
+    detail: str
+    errors: Sequence[FieldError] = ()
+    retry_after_s: int | None = None
+
+    def body(self, request_id: str) -> bytes:
+        """Return the problem as JSON."""
+        return orjson.dumps(
+            {
+                "type": f"urn:catalens:problem:{self.problem}",
+                "title": self.title,
+                "status": self.status,
+                "detail": _printable(self.detail),
+                "errors": [
+                    {"path": _printable(error.path), "message": _printable(error.message)}
+                    for error in self.errors[:_MOST_ERRORS]
+                ],
+                "request_id": request_id,
+            }
+        )
+
+    def response(self, request_id: str, headers: Mapping[str, str] | None = None) -> Response:
+        """Return the answer that carries this problem."""
+        extra = {} if self.retry_after_s is None else {"retry-after": str(self.retry_after_s)}
+        return Response(
+            self.body(request_id),
+            status_code=self.status,
+            media_type=MEDIA_TYPE,
+            headers={**(headers or {}), **extra},
+        )
+
+
+def problem(kind: ProblemType, detail: str, errors: Sequence[FieldError] = ()) -> Problem:
+    """Return the problem of this kind, with the status and title the table gives it."""
+    status, title = PROBLEMS[kind]
+    return Problem(kind, status, title, detail, errors)
+
+
+def from_service_error(error: ServiceError) -> Problem:
+    """Return the problem a domain exception stands for."""
+    status, title = PROBLEMS[error.problem]
+    return Problem(error.problem, status, title, error.detail, error.errors, error.retry_after_s)
+
+
+def from_http_exception(error: HTTPException) -> Problem:
+    """Return the problem for a status the framework raised by itself (404, 405, 413, ...)."""
+    kind = _BY_STATUS.get(error.status_code, ProblemType.HTTP)
+    status, title = PROBLEMS.get(kind, (error.status_code, http.HTTPStatus(error.status_code).phrase))
+    of_body = kind in {ProblemType.MALFORMED_BODY, ProblemType.BODY_TIMEOUT, ProblemType.TOO_LARGE}
+    errors = [FieldError("body", error.detail)] if of_body else []
+    return Problem(kind, status, title, error.detail, errors)
+
+
+def from_validation_error(error: RequestValidationError) -> Problem:
+    """Return the problem for a request that does not fit its schema, one entry per field at fault."""
+    faults = error.errors()
+    if any(fault["type"] == "json_invalid" for fault in faults):
+        reason = str(faults[0].get("ctx", {}).get("error", "not JSON"))
+        detail = f"The body is not JSON: {reason} at character {faults[0]['loc'][-1]}."
+        return problem(ProblemType.MALFORMED_BODY, detail, [FieldError("body", detail)])
+    errors = tuple(FieldError(dotted(fault["loc"]), _message(fault)) for fault in faults)
+    detail = "; ".join(f"{fault.path}: {fault.message}" for fault in errors[:3])
+    return problem(ProblemType.INVALID_REQUEST, detail, errors)
+
+
+def dotted(location: Iterable[str | int]) -> str:
+    """Return a validator's location as a path: `("body", "query", 0, "weight")` is `query[0].weight`."""
+    where, *parts = location
+    path = ""
+    for part in parts:
+        if isinstance(part, int):
+            path += f"[{part}]"
+        elif _IDENTIFIER.match(part):
+            path += f".{part}" if path else part
+        else:
+            path += f"[{json.dumps(part)}]"
+    return path or str(where)
+
+
+def _message(fault: Mapping[str, object]) -> str:
+    if fault["type"] == "extra_forbidden":
+        return "unknown field"
+    return str(fault["msg"]).removeprefix("Value error, ")
+
+
+def _printable(text: str) -> str:
+    """Return text that JSON can carry and a person can read: callers' own words can be anything."""
+    cut = text if len(text) <= _MOST_CHARACTERS else f"{text[:_MOST_CHARACTERS]}..."
+    return cut.encode("utf-8", "replace").decode()
+
+
+def request_id_of(request: Request) -> str:
+    """Return the id the request context middleware gave this request."""
+    return str(request.scope["state"]["request_id"])
+
+
+async def answer_service_error(request: Request, error: ServiceError) -> Response:
+    """Answer a domain exception."""
+    return from_service_error(error).response(request_id_of(request))
+
+
+async def answer_http_exception(request: Request, error: HTTPException) -> Response:
+    """Answer a status the framework raised, keeping its headers (`Allow` of a 405)."""
+    return from_http_exception(error).response(request_id_of(request), error.headers)
+
+
+async def answer_validation_error(request: Request, error: RequestValidationError) -> Response:
+    """Answer a request that does not fit its schema."""
+    return from_validation_error(error).response(request_id_of(request))
+
+
+def unexpected(request_id: str) -> Response:
+    """Answer an exception nobody foresaw, telling the caller nothing but the request's id."""
+    detail = "The error was logged under this request id."
+    return problem(ProblemType.INTERNAL, detail).response(request_id)
+
+
+def install(app: FastAPI) -> None:
+    """Give `app` the handlers of this module; unforeseen exceptions are the request context's to answer."""
+    app.exception_handler(ServiceError)(answer_service_error)
+    app.exception_handler(HTTPException)(answer_http_exception)
+    app.exception_handler(RequestValidationError)(answer_validation_error)

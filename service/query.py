@@ -1,0 +1,105 @@
+"""What is asked, in the service's own terms: the parts of a query, their weights, and how to read them.
+
+The wire's JSON and forms become these in `service.api`; `service.search` answers them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from service.errors import InvalidRequestError
+
+EntityLinking = Literal["auto", "off", "strict"]
+
+MOST_PARTS = 16
+"""Parts one query may have."""
+
+
+@dataclass(frozen=True, slots=True)
+class PictureData:
+    """A picture that came with the request.
+
+    Attributes:
+        data: The file's bytes, or its text in base64 or as a data-URI.
+    """
+
+    data: bytes | str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class PictureUrl:
+    """A picture to fetch."""
+
+    url: str
+
+
+Picture = PictureData | PictureUrl
+
+
+@dataclass(frozen=True, slots=True)
+class TextPart:
+    """Words to look for."""
+
+    text: str
+    weight: float
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class PicturePart:
+    """A picture to look for."""
+
+    picture: Picture
+    weight: float
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProductPart:
+    """A product of the catalogue to look for the like of."""
+
+    product_id: str
+    weight: float
+    path: str
+
+
+Part = TextPart | PicturePart | ProductPart
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One search. The vector looked for is the normalised weighted sum of the parts' vectors.
+
+    Attributes:
+        parts: At least one, at least one of them with a weight above zero. Each knows the path of its field.
+        entities: Group to value as the caller states them; None means: do not use this group.
+        linking: Whether entities are also read out of the words, and whether unknown stated ones are refused.
+        limit: Hits to return.
+        offset: Hits to skip.
+        explain: Whether each hit says what its score is made of.
+        exclude: Product ids that are never hits.
+    """
+
+    parts: tuple[Part, ...]
+    entities: Mapping[str, str | None] = field(default_factory=dict)
+    linking: EntityLinking = "auto"
+    limit: int = 20
+    offset: int = 0
+    explain: bool = False
+    exclude: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        if not self.parts:
+            msg = "Give something to look for: q, image or query."
+            raise InvalidRequestError(msg, path="q")
+        if all(part.weight <= 0 for part in self.parts):
+            msg = "At least one weight must be above zero."
+            raise InvalidRequestError(msg, path=self.parts[0].path.removesuffix(".text"))
+        if any(self.entities.values()) and not self.texts:
+            msg = "Entities need words to go with: give q, or a text in query."
+            raise InvalidRequestError(msg, path="entities")
+
+    @property
+    def texts(self) -> tuple[TextPart, ...]:
+        """The parts that are words."""
+        return tuple(part for part in self.parts if isinstance(part, TextPart))

@@ -1,0 +1,151 @@
+"""Whether the service can answer a search now, found out by doing what a search does.
+
+A product of the served catalogue is the probe: its words and its picture are embedded through the same queues
+as everyone's, past the cache, and its own vector must find it through the indexes.
+"""
+
+import asyncio
+import base64
+import time
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Final, Literal, cast, get_args
+
+import numpy as np
+
+from indexer.bundle import Bundle
+from indexer.manifest import QueryKind
+from indexer.ranking import rank, score_rows
+from models.encoder import TextTerms, Vectors
+from models.product import TextField, canonical_text
+from service.embed import Embedder, product_terms
+from service.pools import BoundedPool
+from service.search import SearchEngine
+from service.served import Served
+
+CheckName = Literal["text", "image", "retrieval"]
+
+_TOLERANCE: Final = 1e-3
+_PLACES: Final = 10  # where a product must be among those like itself; twins of it may stand before it
+_DOT: Final = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGM4ceIEAATEAmEVBPG2AAAAAElFTkSuQmCC"
+)  # a grey PNG of one pixel, for a catalogue without pictures
+
+
+class NotReadyError(Exception):
+    """A check came to a wrong result; the message says which."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """The outcome of one check; `detail` is empty when all is well."""
+
+    name: CheckName
+    ok: bool
+    detail: str
+    ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the checks came to, for one `Served`."""
+
+    checks: tuple[Check, ...]
+    served: Served
+
+    @property
+    def ready(self) -> bool:
+        """Whether every check passed."""
+        return all(check.ok for check in self.checks)
+
+
+class Readiness:
+    """Runs the checks, one run at a time, and repeats a verdict for `keep_ms`."""
+
+    def __init__(
+        self, engine: SearchEngine, embedder: Embedder, ranking: BoundedPool, *, keep_ms: int, timeout_ms: int
+    ) -> None:
+        self._engine = engine
+        self._embedder = embedder
+        self._ranking = ranking
+        self._keep_s = keep_ms / 1000
+        self._timeout_s = timeout_ms / 1000
+        self._running = asyncio.Lock()
+        self._last: tuple[float, Verdict] | None = None
+
+    async def verdict(self) -> Verdict:
+        """Return whether the service is ready, as of now or of at most `keep_ms` ago."""
+        async with self._running:
+            if self._last is None or time.monotonic() - self._last[0] >= self._keep_s:
+                verdict = await self._check()
+                self._last = (time.monotonic(), verdict)
+            return self._last[1]
+
+    async def _check(self) -> Verdict:
+        served = self._engine.served
+        row = probe_row(served.bundle)
+        checks = await asyncio.gather(
+            self._run("text", self._text(served, row)),
+            self._run("image", self._image(served, row)),
+            self._run("retrieval", self._retrieval(served, row)),
+        )
+        return Verdict(tuple(checks), served)
+
+    async def _run(self, name: CheckName, work: Coroutine[object, object, None]) -> Check:
+        """Return the outcome of one check, whatever way it fails."""
+        began = time.perf_counter()
+        [failure] = await asyncio.gather(asyncio.wait_for(work, self._timeout_s), return_exceptions=True)
+        ms = round((time.perf_counter() - began) * 1000, 3)
+        return Check(name, failure is None, _said(failure), ms)
+
+    async def _text(self, served: Served, row: int) -> None:
+        product = served.bundle.products[row]
+        fields = [field for field in served.encoder.text_fields if field in get_args(TextField)]
+        words = canonical_text(product, cast("list[TextField]", fields))
+        terms = await self._embedder.fresh_text(words, product.entities(served.encoder.vocabularies))
+        _expect_unit(terms, served.encoder.dim)
+        _expect_alike(terms.vector, served.bundle.vectors["text"][row].astype(np.float32))
+
+    async def _image(self, served: Served, row: int) -> None:
+        picture = served.bundle.thumbnail(row, 0) or _DOT
+        _expect_unit(await self._embedder.fresh_picture(picture), served.encoder.dim)
+
+    async def _retrieval(self, served: Served, row: int) -> None:
+        await self._ranking.run(_expect_found, served.bundle, row)
+
+
+def probe_row(bundle: Bundle) -> int:
+    """Return the row of the first product with a picture; of the first product where none has one."""
+    return int(bundle.image_rows[0]) if len(bundle.image_rows) else 0
+
+
+def _said(failure: BaseException | None) -> str:
+    if failure is None:
+        return ""
+    if isinstance(failure, TimeoutError):
+        return "timed out"
+    return str(failure) if isinstance(failure, NotReadyError) else type(failure).__name__
+
+
+def _expect_unit(terms: TextTerms, dim: int) -> None:
+    vector = terms.vector
+    if vector.shape != (dim,) or not abs(float(np.linalg.norm(vector)) - 1.0) < _TOLERANCE:
+        msg = "the embedding is not a unit vector"
+        raise NotReadyError(msg)
+
+
+def _expect_alike(vector: Vectors, stored: Vectors) -> None:
+    cosine = float(vector @ stored)
+    if not cosine > 1.0 - _TOLERANCE * 10:
+        msg = f"the embedding differs from the one in the bundle (cosine {cosine:.4f})"
+        raise NotReadyError(msg)
+
+
+def _expect_found(bundle: Bundle, row: int) -> None:
+    weights = bundle.manifest.fusion[QueryKind.MIXED]
+    q = product_terms(bundle, row, weights).vector
+    ranked = rank(bundle, q, weights, _PLACES)
+    own, _ = score_rows(bundle, q, weights, np.array([row], np.int64))
+    if row not in ranked.rows and ranked.scores[-1] < own[0] + _TOLERANCE:
+        msg = f"product {bundle.products.id_of(row)!r} does not find itself"
+        raise NotReadyError(msg)

@@ -1,0 +1,80 @@
+"""What answers are computed from: one bundle, its encoder and the readers built from them, as one reference.
+
+A request takes the reference once and uses nothing else, so that no answer ever mixes two bundles.
+"""
+
+from dataclasses import dataclass
+
+from indexer.bundle import Bundle, BundleError, current_bundle
+from models.checkpoint import CheckpointError, load_encoder
+from models.encoder import Encoder
+from models.entities import EntityLinker
+from service.cache import Cache
+from service.errors import StartupError
+from service.settings import Settings
+from service.telemetry import Metrics
+from service.terms import TermsCache
+from service.understand import Reader, Spellings
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """One bundle, the encoder that made it, and what reads and remembers queries for them."""
+
+    encoder: Encoder
+    bundle: Bundle
+    reader: Reader
+    cache: TermsCache
+
+    @property
+    def bundle_id(self) -> str:
+        """The bundle's id, as answers and metrics state it."""
+        return self.bundle.manifest.id
+
+
+def serve(encoder: Encoder, bundle: Bundle, cache: Cache, metrics: Metrics) -> Served:
+    """Join an encoder and a bundle that belong together."""
+    reader = Reader(EntityLinker(bundle.statistics), Spellings(bundle.statistics.vocabulary, encoder.vocabularies))
+    terms = TermsCache(cache, metrics, bundle=bundle.manifest.id, fingerprint=encoder.fingerprint, dim=encoder.dim)
+    metrics.serving(
+        bundle=bundle.manifest.id,
+        model=encoder.name,
+        fingerprint=encoder.fingerprint,
+        products=len(bundle.products),
+    )
+    return Served(encoder, bundle, reader, terms)
+
+
+def shake_hands(encoder: Encoder, bundle: Bundle) -> None:
+    """Make sure that the bundle's vectors are this encoder's.
+
+    Raises:
+        StartupError: they were made by another.
+    """
+    made_by = bundle.manifest.encoder
+    if made_by.fingerprint != encoder.fingerprint:
+        msg = (
+            f"bundle {bundle.manifest.id} was made by the encoder {made_by.name} "
+            f"({made_by.fingerprint[:12]}), this is {encoder.name} ({encoder.fingerprint[:12]}): "
+            f"index the catalogue again with this encoder, or serve with that one"
+        )
+        raise StartupError(msg)
+
+
+def open_artefacts(settings: Settings) -> tuple[Encoder, Bundle]:
+    """Load the encoder and the published bundle that `settings` name.
+
+    Raises:
+        StartupError: there is none, one of them is damaged, or they do not belong together.
+    """
+    try:
+        path = current_bundle(settings.data_dir)
+        if path is None:
+            msg = f"no bundle is published in {settings.data_dir}: build one with `python -m indexer build --publish`"
+            raise StartupError(msg)
+        encoder = load_encoder(settings.encoder, settings.device)
+        bundle = Bundle.open(path)
+    except (BundleError, CheckpointError) as error:
+        raise StartupError(str(error)) from error
+    shake_hands(encoder, bundle)
+    return encoder, bundle

@@ -1,0 +1,132 @@
+"""The service's configuration: one frozen model read from `CATALENS_*` variables and command-line flags.
+
+Nothing here is read at import; `service.__main__` (or a test) loads the settings once and passes them on.
+"""
+
+import os
+from collections.abc import Mapping
+from difflib import get_close_matches
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from service.errors import StartupError
+
+PREFIX = "CATALENS_"
+
+Positive = Annotated[int, Field(gt=0)]
+NonNegative = Annotated[int, Field(ge=0)]
+
+
+class LogFormat(StrEnum):
+    """How log lines look."""
+
+    JSON = "json"
+    CONSOLE = "console"
+
+
+class LogLevel(StrEnum):
+    """The least severe lines that are written."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+def _redis_scheme(url: SecretStr) -> SecretStr:
+    if not url.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
+        msg = "must start with redis://, rediss:// or unix://"
+        raise ValueError(msg)
+    return url
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. A field `x_ms` is the variable `CATALENS_X_MS` and the flag `--x-ms`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="forbid", validate_default=True
+    )
+
+    data_dir: Path = Field(Path("data"), description="Folder of published bundles; `current` in it is served.")
+    encoder: str = Field(
+        "mini", min_length=1, description="`mini`, a checkpoint folder, ARCH/TAG of open_clip, or hf-hub:ORG/NAME."
+    )
+    device: str = Field("auto", min_length=1, description="Where the encoder runs: auto, cpu, cuda, cuda:1, ...")
+    host: str = Field("127.0.0.1", min_length=1, description="Address to listen on; 0.0.0.0 for every interface.")
+    port: int = Field(8080, ge=0, le=65_535, description="TCP port to listen on; 0 takes a free one.")
+
+    log_level: LogLevel = Field(LogLevel.INFO, description="Least severe log lines to write.")
+    log_format: LogFormat = Field(LogFormat.JSON, description="Log lines as JSON, or for reading on a console.")
+    log_queries: bool = Field(default=False, description="Also log the words people search for.")
+
+    request_timeout_ms: Positive = Field(10_000, description="An answer that takes longer is given up (504).")
+    body_timeout_ms: Positive = Field(30_000, description="A body that takes longer to arrive is refused (408).")
+    shutdown_timeout_ms: Positive = Field(20_000, description="After SIGTERM, how long running requests may take.")
+    ready_cache_ms: NonNegative = Field(1_000, description="How long one /readyz verdict is repeated.")
+    max_body_bytes: Positive = Field(30 << 20, description="Largest request body.")
+    max_image_bytes: Positive = Field(20 << 20, description="Largest picture, as a file.")
+    max_image_px: int = Field(50_000_000, gt=0, le=89_000_000, description="Largest picture, width times height.")
+
+    allow_image_urls: bool = Field(default=False, description="Let callers name pictures by http(s) URL.")
+    image_url_timeout_ms: Positive = Field(5_000, description="Longest fetch of one picture by URL.")
+
+    encode_threads: NonNegative = Field(0, description="CPU threads of the encoder; 0 leaves it to the library.")
+    decode_threads: Positive = Field(2, description="Threads that decode pictures.")
+    fetch_threads: Positive = Field(8, description="Threads that fetch pictures by URL.")
+    rank_threads: Positive = Field(2, description="Threads that search the index.")
+    max_batch_texts: Positive = Field(64, description="Most texts encoded at once.")
+    max_batch_images: Positive = Field(16, description="Most pictures encoded at once.")
+    max_waiting: Positive = Field(256, description="Most requests waiting at one stage; more are refused (503).")
+
+    redis_url: Annotated[SecretStr, AfterValidator(_redis_scheme)] | None = Field(
+        None, description="Redis for cached query vectors; without it they are kept in this process."
+    )
+    cache_bytes: NonNegative = Field(64 << 20, description="Memory for cached query vectors; 0 caches nothing.")
+    cache_timeout_ms: Positive = Field(10, description="A cache that takes longer counts as a miss.")
+    cache_ttl_s: Positive = Field(86_400, description="How long Redis keeps a query vector.")
+
+
+def variable(field: str) -> str:
+    """Return the environment variable of a field."""
+    return f"{PREFIX}{field.upper()}"
+
+
+def flag(field: str) -> str:
+    """Return the command-line flag of a field."""
+    return f"--{field.replace('_', '-')}"
+
+
+def load_settings(given: Mapping[str, object] | None = None) -> Settings:
+    """Return the settings: `given` (field name to value, as flags give it) before the environment.
+
+    Raises:
+        StartupError: a variable nobody knows, or a value that does not fit; one line names it.
+    """
+    _refuse_unknown(os.environ)
+    try:
+        return Settings.model_validate(dict(given or {}))
+    except ValidationError as error:
+        raise StartupError(_one_line(error)) from error
+
+
+def _refuse_unknown(environ: Mapping[str, str]) -> None:
+    known = {variable(field) for field in Settings.model_fields}
+    unknown = sorted(name for name in environ if name.upper().startswith(PREFIX) and name.upper() not in known)
+    if unknown:
+        nearest = get_close_matches(unknown[0].upper(), known, n=1)
+        hint = f"; did you mean {nearest[0]}?" if nearest else ""
+        msg = f"unknown setting {unknown[0]}{hint}"
+        raise StartupError(msg)
+
+
+def _one_line(error: ValidationError) -> str:
+    faults = []
+    for fault in error.errors(include_url=False):
+        field = str(fault["loc"][0])
+        shown = "" if field == "redis_url" else f" (got {fault['input']!r})"
+        faults.append(f"{variable(field)} or {flag(field)}: {fault['msg'].removeprefix('Value error, ')}{shown}")
+    return "; ".join(faults)

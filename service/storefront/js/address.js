@@ -1,0 +1,123 @@
+// The address bar: a search that can be written down is in it, so that it can be shared, reloaded and walked
+// back to. A picture cannot be written down; it lives on in this visit's history.
+
+import { EVEN, NO_QUERY, isEmpty, isMixed } from "./state.js";
+
+/** @typedef {import("./state.js").State} State */
+/** @typedef {import("./state.js").Query} Query */
+/** @typedef {import("./state.js").Reference} Reference */
+
+/**
+ * @param {Query} query
+ * @param {string | null} open id of the product shown in full
+ * @returns {string} the search part of the address, empty or with its question mark
+ */
+export function toAddress(query, open) {
+  const asked = new URLSearchParams();
+  if (query.q.trim()) asked.set("q", query.q.trim());
+  if (query.reference?.kind === "product") asked.set("like", query.reference.id);
+  if (isMixed(query) && query.weight !== EVEN) asked.set("weight", `${query.weight}`);
+  for (const { group, surface } of query.dropped) asked.append("without", `${group}:${surface}`);
+  if (open !== null) asked.set("product", open);
+  return asked.size ? `?${asked}` : "";
+}
+
+/**
+ * @param {string} address as toAddress writes it; what makes no sense is left out
+ * @returns {{query: Query, open: string | null}}
+ */
+export function fromAddress(address) {
+  const asked = new URLSearchParams(address);
+  const like = asked.get("like");
+  const weight = Number.parseFloat(asked.get("weight") ?? "");
+  const dropped = asked.getAll("without").flatMap((entry) => {
+    const [, group, surface] = /^([^:]+):(.+)$/.exec(entry) ?? [];
+    return group ? [{ group, value: surface, surface }] : [];
+  });
+  /** @type {Query} */
+  const query = {
+    q: asked.get("q")?.slice(0, 2000) ?? "",
+    reference: like ? { kind: "product", id: like } : null,
+    weight: weight >= 0 && weight <= 1 ? weight : EVEN,
+    dropped,
+  };
+  return { query: isEmpty(query) ? NO_QUERY : query, open: asked.get("product") };
+}
+
+/**
+ * Keep the address bar and the store in step. Everything makes a step of its own in the history, but for
+ * going on typing or sliding.
+ *
+ * @param {import("./store.js").Store<State>} store
+ * @returns {{settle: () => void}} settle: the words stand; what is typed next is a new step
+ */
+export function keepAddress(store) {
+  const pictures = rememberPictures();
+  let settled = true;
+  let restoring = false;
+
+  function write(/** @type {boolean} */ step) {
+    const { query, open } = store.get();
+    const opened = open !== null && (step || history.state?.opened === true);
+    const entry = /** @type {const} */ ([{ picture: pictures.keyOf(query.reference), opened }, ""]);
+    const address = toAddress(query, open) || location.pathname;
+    if (step) history.pushState(...entry, address);
+    else history.replaceState(...entry, address);
+  }
+
+  function restore() {
+    const { query, open } = fromAddress(location.search);
+    const now = store.get().query;
+    const asked = { ...query, reference: pictures.get(history.state?.picture) ?? query.reference };
+    restoring = true;
+    store.set({ open, ...(sameSearch(asked, now) ? {} : { query: asked }) });
+    restoring = false;
+    settled = true;
+  }
+
+  store.watch(
+    (state) => state.query,
+    (query, before) => {
+      if (restoring) return;
+      const reworded = query.q !== before.q || query.weight !== before.weight;
+      const goingOn = reworded && query.reference === before.reference;
+      write(settled || !goingOn);
+      settled = !goingOn;
+    },
+  );
+  store.watch(
+    (state) => state.open,
+    (open) => {
+      if (restoring) return;
+      if (open === null && history.state?.opened) history.back();
+      else write(open !== null);
+    },
+  );
+  addEventListener("popstate", restore);
+  return { settle: () => (settled = true) };
+}
+
+/**
+ * @param {Query} one
+ * @param {Query} other
+ */
+function sameSearch(one, other) {
+  const picture = (/** @type {Reference | null} */ reference) => (reference?.kind === "picture" ? reference : null);
+  return toAddress(one, null) === toAddress(other, null) && picture(one.reference) === picture(other.reference);
+}
+
+/** The pictures of this visit, by keys that no earlier visit in the same history has used. */
+function rememberPictures() {
+  /** @type {Map<string, Reference>} */
+  const kept = new Map();
+  return {
+    get: (/** @type {string | null | undefined} */ key) => kept.get(key ?? ""),
+    keyOf(/** @type {Reference | null} */ reference) {
+      if (reference?.kind !== "picture") return null;
+      for (const [key, picture] of kept) if (picture === reference) return key;
+      const key = `${performance.timeOrigin}-${kept.size}`;
+      kept.set(key, reference);
+      return key;
+    },
+  };
+}

@@ -1,0 +1,55 @@
+// What a visitor sees before asking: a varied first grid, and example searches in the shop's own words. Both
+// come from one answer of the service, so that they fit whatever catalogue is behind it.
+
+/** @typedef {import("./api.js").Hit} Hit */
+
+/** What the first grid is searched with. Every shop has something near it. */
+export const BROWSE_WORDS = "new and popular";
+/** How many hits are asked for, to choose a varied grid from. */
+export const BROWSE_DEPTH = 100;
+const EXAMPLES = 6;
+
+/**
+ * Return `hits` dealt out by category: the best of each category first, then the second of each, and so on.
+ *
+ * @param {readonly Hit[]} hits best first
+ * @returns {Hit[]}
+ */
+export function varied(hits) {
+  /** @type {Map<string, Hit[]>} */
+  const piles = new Map();
+  for (const hit of hits) {
+    const category = hit.product.category ?? "";
+    piles.set(category, [...(piles.get(category) ?? []), hit]);
+  }
+  const rounds = Math.max(0, ...[...piles.values()].map((pile) => pile.length));
+  return Array.from({ length: rounds }, (_, round) => [...piles.values()].flatMap((pile) => pile[round] ?? [])).flat();
+}
+
+/**
+ * Return example searches made of what `hits` are: each of another category, by colour or brand in turn.
+ *
+ * @param {readonly Hit[]} hits varied
+ * @returns {string[]}
+ */
+export function exampleSearches(hits) {
+  /** @type {Map<string, string>} */
+  const examples = new Map();
+  for (const { product } of hits) {
+    if (examples.size === EXAMPLES) break;
+    const { category } = product;
+    if (!category || examples.has(category)) continue;
+    const byBrand = examples.size % 2 === 1;
+    const kind = category.split(/[>/]/).at(-1)?.trim() ?? category;
+    const described = byBrand ? product.brand : (colourOf(product) ?? product.season);
+    const words = [byBrand ? described : described?.toLocaleLowerCase(), kind.toLocaleLowerCase()];
+    examples.set(category, words.filter(Boolean).join(" "));
+  }
+  return [...examples.values()];
+}
+
+/** @param {import("./api.js").Product} product */
+function colourOf({ attributes = {} }) {
+  const colour = attributes.colour ?? attributes.color;
+  return typeof colour === "string" ? colour : null;
+}

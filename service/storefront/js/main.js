@@ -1,0 +1,52 @@
+// The storefront: puts the parts together and starts the first search.
+
+import { createActions, fetchNamedProducts } from "./actions.js";
+import { fromAddress, keepAddress } from "./address.js";
+import { byId } from "./dom.js";
+import { startSearching } from "./search.js";
+import { initialState } from "./state.js";
+import { createStore } from "./store.js";
+import { showAsked } from "./views/asked.js";
+import { showFoot } from "./views/foot.js";
+import { showHero } from "./views/hero.js";
+import { showNotices } from "./views/notice.js";
+import { showProduct } from "./views/product.js";
+import { showResults } from "./views/results.js";
+import { showSearchBox } from "./views/searchbox.js";
+
+const store = createStore({ ...initialState(), ...fromAddress(location.search), online: navigator.onLine });
+const searching = startSearching(store);
+const actions = createActions(store, searching, keepAddress(store));
+
+fetchNamedProducts(store);
+showSearchBox(store, actions);
+showAsked(store, actions);
+showHero(store, actions);
+showResults(store, actions);
+showNotices(store, actions);
+showFoot(store);
+showProduct(store, actions);
+
+addEventListener("online", () => actions.setOnline(true));
+addEventListener("offline", () => actions.setOnline(false));
+document.querySelector(".skip")?.addEventListener("click", (event) => {
+  event.preventDefault(); // an address with a fragment would be a step in the history
+  byId("results", HTMLElement).focus();
+});
+document.querySelector(".logo")?.addEventListener("click", (event) => {
+  event.preventDefault();
+  actions.startAgain();
+  byId("q", HTMLInputElement).focus();
+});
+byId("theme", HTMLButtonElement).addEventListener("click", () => {
+  const { dataset } = document.documentElement;
+  const now = dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
+  dataset.theme = now === "dark" ? "light" : "dark";
+  try {
+    localStorage.setItem("catalens.theme", dataset.theme);
+  } catch {
+    // Storage is refused in some private windows: the choice lasts as long as the page.
+  }
+});
+
+searching.now();

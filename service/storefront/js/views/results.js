@@ -1,0 +1,130 @@
+// The grid of products: the first view, or the answer to a search, and the button for more of it.
+
+import { toAddress } from "../address.js";
+import { byId, h } from "../dom.js";
+import { nextOffset } from "../search.js";
+import { isEmpty, isMixed, shownHits, showsFirstView } from "../state.js";
+import { text } from "../text.js";
+import { card } from "./card.js";
+
+/** @typedef {import("../state.js").State} State */
+/** @typedef {import("../actions.js").Actions} Actions */
+/** @typedef {import("../api.js").Hit} Hit */
+
+const SKELETONS = 12;
+
+/**
+ * @param {import("../store.js").Store<State>} store
+ * @param {Actions} actions
+ */
+export function showResults(store, actions) {
+  const section = byId("results", HTMLElement);
+  const grid = byId("grid", HTMLOListElement);
+  const more = byId("more", HTMLButtonElement);
+
+  function show() {
+    const state = store.get();
+    const hits = shownHits(state);
+    const busy = state.phase === "loading" || state.phase === "slow";
+    section.setAttribute("aria-busy", `${busy}`);
+    section.classList.toggle("stale", hits.length > 0 && (busy || state.phase === "failed"));
+    if (busy && hits.length === 0) grid.replaceChildren(...skeletons());
+    else fill(grid, hits, (hit) => card(hit.product, facts(hit, state), actions));
+    showHead(state, hits);
+    const beyond = !showsFirstView(state) && nextOffset(state.answer) !== null;
+    more.hidden = !beyond && !state.loadingMore;
+    more.textContent = state.loadingMore ? text.loadingMore : text.showMore;
+    more.setAttribute("aria-disabled", `${state.loadingMore}`);
+  }
+
+  more.addEventListener("click", async (event) => {
+    const before = grid.childElementCount;
+    await actions.more();
+    const byKeyboard = event.detail === 0;
+    const firstNew = grid.children.item(before)?.querySelector(".card-open");
+    if (byKeyboard && firstNew instanceof HTMLElement) firstNew.focus();
+  });
+  for (const part of /** @type {(keyof State)[]} */ (["answer", "browse", "phase", "loadingMore", "products"])) {
+    store.watch((state) => state[part], show);
+  }
+  store.watch(showsFirstView, show);
+  show();
+}
+
+/** @param {State} state What the shown hits are an answer to. */
+export function heading(state) {
+  const { query, products } = state;
+  const { q, reference } = query;
+  if (showsFirstView(state)) return text.products;
+  if (reference === null) return text.resultsFor(q.trim());
+  if (reference.kind === "picture") return isMixed(query) ? text.resultsPictureAnd(q.trim()) : text.resultsPicture;
+  const title = products[reference.id]?.title ?? text.thisProduct;
+  return isMixed(query) ? text.resultsLikeBoth(title, q.trim()) : text.resultsLike(title);
+}
+
+/**
+ * @param {State} state
+ * @param {readonly Hit[]} hits
+ */
+function showHead(state, hits) {
+  const first = showsFirstView(state);
+  const about = heading(state);
+  const title = byId("results-title", HTMLElement);
+  title.textContent = about;
+  title.classList.toggle("sr", state.phase === "failed" && hits.length === 0);
+  const counts = !first && state.answer && hits.length ? text.counted(hits.length, state.answer.found) : "";
+  byId("count", HTMLElement).textContent = counts;
+  byId("hero", HTMLElement).hidden = !first;
+  document.title = text.pageTitle(isEmpty(state.query) ? "" : state.query.q.trim() || about);
+}
+
+/**
+ * @param {Hit} hit
+ * @param {State} state
+ */
+function facts(hit, { query }) {
+  return { href: toAddress(query, hit.id), explained: Boolean(hit.explain?.terms.length) };
+}
+
+/**
+ * Make `grid` hold one card per hit. Cards of the same hits stay, so that the focus is not lost while more are
+ * added; pictures of the same products stay, so that they do not flicker while the user types.
+ *
+ * @param {HTMLElement} grid
+ * @param {readonly Hit[]} hits
+ * @param {(hit: Hit) => HTMLElement} make
+ */
+function fill(grid, hits, make) {
+  const before = [...grid.children];
+  const standing = new Map(before.map((node) => [node.getAttribute("data-id"), node]));
+  const cards = hits.map((hit) => {
+    const old = standing.get(hit.id);
+    if (old && hitOf.get(old) === hit) return old;
+    const fresh = withPictureOf(old, make(hit));
+    hitOf.set(fresh, hit);
+    return fresh;
+  });
+  const same = cards.filter((node, i) => before[i] === node).length;
+  if (same === before.length) grid.append(...cards.slice(same));
+  else grid.replaceChildren(...cards);
+}
+
+/** Which hit a card was made of.
+ * @type {WeakMap<Element, Hit>} */
+const hitOf = new WeakMap();
+
+/**
+ * @param {Element | undefined} old
+ * @param {HTMLElement} fresh
+ */
+function withPictureOf(old, fresh) {
+  const [was, is] = [old?.querySelector("img"), fresh.querySelector("img")];
+  if (was && is && was.src === is.src) is.replaceWith(was);
+  return fresh;
+}
+
+function skeletons() {
+  return Array.from({ length: SKELETONS }, () =>
+    h("li", { class: "card skeleton", "aria-hidden": "true" }, h("div", { class: "tile" }), h("p"), h("p")),
+  );
+}
