@@ -9,33 +9,131 @@ import os
 # Spinning OpenMP workers starve each other where cores are shared; read by the runtime when torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+import signal
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from types import FrameType
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 import click
 import orjson
 
 if TYPE_CHECKING:
     from indexer.bundle import Bundle
-    from indexer.encode import Fetch
-    from indexer.manifest import FusionWeights, QueryKind
+    from indexer.flags import BuildFlags
     from models.encoder import Encoder
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 _PATH = click.Path(path_type=Path)
 _DATA_DIR = click.option(
-    "--data-dir", type=_PATH, default="data", show_default=True, envvar="CATALENS_DATA_DIR", show_envvar=True,
+    "--data-dir",
+    type=_PATH,
+    default="data",
+    show_default=True,
+    envvar="CATALENS_DATA_DIR",
+    show_envvar=True,
     help="Folder that holds bundles/ and current.",
-)  # fmt: skip
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON; shares are in 0..1, times in ms or s as named.")
+)
 _ENCODER = click.option(
-    "--encoder", default="mini", show_default=True, envvar="CATALENS_ENCODER", show_envvar=True,
+    "--encoder",
+    default="mini",
+    show_default=True,
+    envvar="CATALENS_ENCODER",
+    show_envvar=True,
     help="mini, a checkpoint folder, ARCH/tag, or hf-hub:id.",
-)  # fmt: skip
+)
 _DEVICE = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, ...")
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON: shares in 0..1, times in the unit named.")
+_BUILD_FLAGS = (
+    click.option(
+        "--catalogue",
+        type=_PATH,
+        required=True,
+        help="Feed (Parquet, JSONL, CSV, TSV, Merchant XML; text may be gzipped), or a folder with catalogue.*.",
+    ),
+    _DATA_DIR,
+    _ENCODER,
+    _DEVICE,
+    click.option(
+        "--recipe", default="auto", show_default=True, help="auto, exact, hnsw, ivf, or any FAISS factory string."
+    ),
+    click.option(
+        "--max-bad-rows",
+        default="0",
+        show_default=True,
+        metavar="N|N%|-1",
+        help="Rows that may be rejected; -1: any number. With one more, nothing is built.",
+    ),
+    click.option(
+        "--map",
+        "mapping",
+        multiple=True,
+        metavar="FIELD=COLUMN",
+        help="Column that holds a product field, where the names differ.",
+    ),
+    click.option("--ignore-column", "ignore", multiple=True, metavar="COLUMN", help="Column to leave out."),
+    click.option("--image-root", type=_PATH, help="Folder that picture paths start from.  [default: the feed's]"),
+    click.option("--allow-outside", is_flag=True, help="Let picture paths lead out of that folder."),
+    click.option(
+        "--keep-without-images", is_flag=True, help="Keep products whose pictures cannot be used, without those."
+    ),
+    click.option(
+        "--fetch-images/--no-fetch-images",
+        default=True,
+        show_default=True,
+        help="Fetch pictures from URLs on public addresses.",
+    ),
+    click.option(
+        "--image-weight",
+        multiple=True,
+        metavar="KIND=SHARE",
+        help="Share of pictures in the score of text, image or mixed queries, 0..1.  [default: measured]",
+    ),
+    click.option(
+        "--batch", default=32, show_default=True, type=click.IntRange(1, 4096), help="Pictures encoded at a time."
+    ),
+    click.option(
+        "--decode-threads",
+        default=2,
+        show_default=True,
+        type=click.IntRange(1, 256),
+        help="Threads that fetch and decode pictures.",
+    ),
+    click.option("--seed", default=0, show_default=True, help="Of index training and samples."),
+    click.option("--publish", "publish_it", is_flag=True, help="Publish the bundle if it passes the gate."),
+    _JSON,
+)
+
+
+def _flags(options: tuple[Callable[[Command], Command], ...]) -> Callable[[Command], Command]:
+    def decorate(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+@contextmanager
+def _one_line_on_failure() -> Iterator[None]:
+    """Turn what callers can mend into one line and exit code 1; tidy up when told to end."""
+
+    def end(_signal: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    except (ValueError, RuntimeError, OSError) as error:  # every domain exception of ours is one of these
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise click.ClickException(lines[0]) from error
+    except KeyboardInterrupt as error:
+        raise click.ClickException("stopped") from error
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -43,43 +141,185 @@ def main() -> None:
     """Turn catalogues into bundles, check them, and choose the one that is served."""
 
 
-@contextmanager
-def _one_line_on_failure() -> Iterator[None]:
-    """Turn what callers can mend into one line and exit code 1."""
-    try:
-        yield
-    except (ValueError, RuntimeError, OSError) as error:  # every domain exception of ours is one of these
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise click.ClickException(lines[0]) from error
-    except KeyboardInterrupt as error:
-        raise click.ClickException("stopped; nothing was published") from error
-
-
 @main.command()
-@click.option("--catalogue", type=_PATH, required=True, help="Feed (Parquet, JSONL, CSV, TSV, Merchant XML; .gz), or a folder with catalogue.*.")
-@_DATA_DIR
-@_ENCODER
-@_DEVICE
-@click.option("--recipe", default="auto", show_default=True, help="auto, exact, hnsw, ivf, or any FAISS factory string.")
-@click.option("--max-bad-rows", default="0", show_default=True, metavar="N|N%|-1", help="Rows that may be rejected; -1: any number. With more, nothing is built.")
-@click.option("--map", "mapping", multiple=True, metavar="FIELD=COLUMN", help="Column that holds a product field, where the names differ.")
-@click.option("--ignore-column", "ignore", multiple=True, metavar="COLUMN", help="Column to leave out.")
-@click.option("--image-root", type=_PATH, help="Folder that picture paths are relative to.  [default: the feed's]")
-@click.option("--allow-outside", is_flag=True, help="Let picture paths lead out of that folder.")
-@click.option("--keep-without-images", is_flag=True, help="Keep products whose pictures cannot be used, without those.")
-@click.option("--fetch-images/--no-fetch-images", default=True, show_default=True, help="Fetch pictures from public http(s) URLs.")
-@click.option("--image-weight", "weights", multiple=True, metavar="KIND=SHARE", help="Share of the picture in scores for text, image or mixed queries, 0..1.")
-@click.option("--batch", default=32, show_default=True, type=click.IntRange(1, 4096), help="Pictures encoded at a time.")
-@click.option("--decode-threads", default=2, show_default=True, type=click.IntRange(1, 256), help="Threads that read and decode pictures.")
-@click.option("--seed", default=0, show_default=True, help="Of index training and of samples.")
-@click.option("--publish", "publish_it", is_flag=True, help="Publish the bundle if it passes the gate.")
-@_JSON
-def build(catalogue: Path, data_dir: Path, encoder: str, device: str, as_json: bool, publish_it: bool, **flags: Any) -> None:  # noqa: ANN401, FBT001, PLR0913 - click passes flags by name
+@_flags(_BUILD_FLAGS)
+def build(
+    *,
+    catalogue: Path,
+    data_dir: Path,
+    encoder: str,
+    device: str,
+    publish_it: bool,
+    as_json: bool,
+    **flags: "Unpack[BuildFlags]",
+) -> None:
     """Encode a catalogue and build a bundle of it."""
     from indexer import show  # noqa: PLC0415
     from indexer.build import build as run  # noqa: PLC0415
+    from indexer.catalogue import find_feed  # noqa: PLC0415
     from indexer.catalogue_formats import feed_length  # noqa: PLC0415
+    from indexer.flags import build_options  # noqa: PLC0415
     from indexer.publish import publish as make_current  # noqa: PLC0415
 
     with _one_line_on_failure():
-        options = _build_options(catalogue, data_dir, flags)
+        options = build_options(catalogue, data_dir, **flags)
+        bar = show.ProgressBar(feed_length(find_feed(catalogue)) if sys.stderr.isatty() else None)
+        try:
+            built = run(_load(encoder, device), options, bar)
+        finally:
+            bar.close()
+        entry = None
+        if not as_json:
+            click.echo(show.built(built))
+        if publish_it:
+            entry = make_current(data_dir, built.manifest.id)
+    manifest = built.manifest.model_dump(mode="json", exclude={"files", "checksum"})
+    result = {"path": str(built.path), "published": entry is not None, "manifest": manifest}
+    _print(
+        as_json,
+        {**result, "report": built.report.model_dump(mode="json")},
+        show.moved(entry) if entry else f"publish it with: python -m indexer publish {built.manifest.id}",
+    )
+
+
+@main.command()
+@click.argument("bundle", required=False)
+@click.option(
+    "--queries", type=_PATH, help="Judged queries, JSON lines of qid, kind, text, relevant; else vectors only."
+)
+@click.option("--split", help="Only queries of this split.")
+@click.option(
+    "--entities",
+    type=click.Choice(["linked", "gold", "none"]),
+    default="linked",
+    show_default=True,
+    help="Entities that queries are encoded with.",
+)
+@click.option("--image-weight", metavar="SHARE", help="Share of pictures in scores, 0..1.  [default: the bundle's]")
+@_DATA_DIR
+@_ENCODER
+@_DEVICE
+@click.option("--seed", default=0, show_default=True, help="Of samples.")
+@_JSON
+def evaluate(
+    *,
+    bundle: str | None,
+    queries: Path | None,
+    split: str | None,
+    entities: str,
+    image_weight: str | None,
+    data_dir: Path,
+    encoder: str,
+    device: str,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Measure a bundle (id or folder; the current one by default): ANN recall, self-retrieval, judged queries."""
+    from indexer import show  # noqa: PLC0415
+    from indexer.evaluate import measure  # noqa: PLC0415
+    from indexer.flags import weights  # noqa: PLC0415
+    from indexer.judged import EntitySource, judge, read_queries  # noqa: PLC0415
+
+    with _one_line_on_failure():
+        asked = read_queries(queries, split) if queries else None
+        with _opened(data_dir, bundle) as opened:
+            loaded = _load(encoder, device)
+            _check_encoder(opened, loaded)
+            if asked is None:
+                measured = measure(opened, loaded, seed=seed)
+                _print(as_json, measured.model_dump(mode="json"), show.report(measured))
+                return
+            share = weights(image_weight) if image_weight else None
+            judged = judge(opened, loaded, asked, source=EntitySource(entities), weights=share)
+            _print(as_json, judged.model_dump(mode="json"), show.judgement(judged))
+
+
+@main.command()
+@click.argument("bundle_id")
+@_DATA_DIR
+@click.option("--force", is_flag=True, help="Publish although the report misses the gate; recorded in history.jsonl.")
+@_JSON
+def publish(*, bundle_id: str, data_dir: Path, force: bool, as_json: bool) -> None:
+    """Verify a bundle, judge its report, and make it the current one."""
+    from indexer import show  # noqa: PLC0415
+    from indexer.publish import publish as run  # noqa: PLC0415
+
+    with _one_line_on_failure():
+        entry = run(data_dir, bundle_id, force=force)
+    _print(as_json, entry.model_dump(mode="json"), show.moved(entry))
+
+
+@main.command()
+@_DATA_DIR
+@_JSON
+def rollback(*, data_dir: Path, as_json: bool) -> None:
+    """Make the bundle current that was so before the present one."""
+    from indexer import show  # noqa: PLC0415
+    from indexer.publish import rollback as run  # noqa: PLC0415
+
+    with _one_line_on_failure():
+        entry = run(data_dir)
+    _print(as_json, entry.model_dump(mode="json"), show.moved(entry))
+
+
+@main.command()
+@_DATA_DIR
+@click.option("--verify", is_flag=True, help="Check the digests of all files too.")
+@_JSON
+def status(*, data_dir: Path, verify: bool, as_json: bool) -> None:
+    """List the bundles, which one is current (*), and broken ones."""
+    from indexer import show  # noqa: PLC0415
+    from indexer.publish import status as run  # noqa: PLC0415
+
+    with _one_line_on_failure():
+        state = run(data_dir, verify=verify)
+    _print(as_json, show.status_json(state), show.status(state))
+
+
+@main.command()
+@click.argument("bundle", required=False)
+@_DATA_DIR
+@_JSON
+def verify(*, bundle: str | None, data_dir: Path, as_json: bool) -> None:
+    """Check every file of a bundle (id or folder; the current one by default)."""
+    with _one_line_on_failure(), _opened(data_dir, bundle) as opened:
+        manifest = opened.manifest
+    result = {"id": manifest.id, "files": len(manifest.files), "digest": manifest.digest}
+    _print(as_json, result, f"{manifest.id}: {len(manifest.files)} files are as they were written")
+
+
+def _opened(data_dir: Path, bundle: str | None) -> "Bundle":
+    from indexer.bundle import Bundle, BundleError, current_bundle  # noqa: PLC0415
+    from indexer.publish import bundle_folder  # noqa: PLC0415
+
+    if bundle is not None:
+        return Bundle.open(Path(bundle) if Path(bundle).is_dir() else bundle_folder(data_dir, bundle))
+    current = current_bundle(data_dir)
+    if current is None:
+        msg = f"nothing is published in {data_dir}: name a bundle"
+        raise BundleError(msg)
+    return Bundle.open(current)
+
+
+def _load(encoder: str, device: str) -> "Encoder":
+    from models.checkpoint import load_encoder  # noqa: PLC0415
+
+    return load_encoder(encoder, device)
+
+
+def _check_encoder(bundle: "Bundle", encoder: "Encoder") -> None:
+    made_by = bundle.manifest.encoder
+    if made_by.fingerprint != encoder.fingerprint:
+        msg = (
+            f"bundle {bundle.manifest.id} was made by {made_by.name} ({made_by.fingerprint[:12]}), "
+            f"not by {encoder.name} ({encoder.fingerprint[:12]}): name its encoder with --encoder"
+        )
+        raise click.ClickException(msg)
+
+
+def _print(as_json: bool, result: Mapping[str, object], words: str) -> None:  # noqa: FBT001 - a flag handed on
+    click.echo(orjson.dumps(result, option=orjson.OPT_INDENT_2).decode() if as_json else words)
+
+
+if __name__ == "__main__":
+    main()

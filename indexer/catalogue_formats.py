@@ -188,10 +188,9 @@ def _lines(path: Path) -> Iterator[_Line]:
 
 
 def _open_unpacked(path: Path) -> BinaryIO:
-    file = path.open("rb")
-    packed = file.read(2) == b"\x1f\x8b"
-    file.seek(0)
-    return cast("BinaryIO", gzip.GzipFile(fileobj=file)) if packed else file
+    with path.open("rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+    return cast("BinaryIO", gzip.open(path)) if packed else path.open("rb")
 
 
 def _guarded(path: Path, read: Callable[[], bytes]) -> bytes:

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping
+from typing import Never
 
 from tqdm import tqdm
 
@@ -16,7 +17,7 @@ class ProgressBar:
 
     def __init__(self, total: int | None) -> None:
         self._total = total
-        self._bar: tqdm[None] | None = None
+        self._bar: tqdm[Never] | None = None
 
     def stage(self, name: str) -> None:
         """Begin a stage of the build; the first one counts rows."""
@@ -80,8 +81,7 @@ def judgement(judged: Judgement) -> str:
     """Return judged queries as a table."""
     fusion = judged.fusion
     lines = [
-        f"{judged.bundle}, {judged.encoder}, entities {judged.entities}, "
-        f"image weight {fusion.image:g}, text weight {fusion.text:g}",
+        f"{judged.bundle}, {judged.encoder}, entities {judged.entities}, image weight {fusion.image:g}",
         f"{'kind':<18}{'queries':>8}{'nDCG@10':>9}{'MRR':>7}{'R@10':>7}{'S@1':>7}{'S@5':>7}{'ents@5':>8}{'link F1':>9}",
     ]
     for kind, r in judged.kinds.items():

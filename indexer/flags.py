@@ -1,0 +1,131 @@
+"""What the flags of `python -m indexer build` mean: texts from the command line to `BuildOptions`."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TypedDict, Unpack
+
+from indexer.build import BuildOptions
+from indexer.catalogue import CatalogueOptions
+from indexer.encode import EncodeOptions, Fetch
+from indexer.fetch import FetchLimits, FetchPolicy, guarded_get
+from indexer.manifest import FusionWeights, QueryKind
+from indexer.rejects import BadRowLimit
+from models.picture import PictureLimits
+
+
+class FlagError(ValueError):
+    """A flag that does not say what it should."""
+
+
+class BuildFlags(TypedDict):
+    """The flags of `build` as click hands them over."""
+
+    recipe: str
+    max_bad_rows: str
+    mapping: tuple[str, ...]
+    ignore: tuple[str, ...]
+    image_root: Path | None
+    allow_outside: bool
+    keep_without_images: bool
+    fetch_images: bool
+    image_weight: tuple[str, ...]
+    batch: int
+    decode_threads: int
+    seed: int
+
+
+def pairs(flag: str, texts: Iterable[str]) -> dict[str, str]:
+    """Return `{left: right}` of texts `left=right`.
+
+    Raises:
+        FlagError: one is none.
+    """
+    found: dict[str, str] = {}
+    for text in texts:
+        left, equals, right = text.partition("=")
+        if not equals or not left.strip() or not right.strip():
+            msg = f"{flag} {text!r}: expected NAME=VALUE"
+            raise FlagError(msg)
+        found[left.strip()] = right.strip()
+    return found
+
+
+def fusion(texts: Iterable[str]) -> dict[QueryKind, FusionWeights]:
+    """Return the weights of texts `KIND=SHARE`, the share being the picture's.
+
+    Raises:
+        FlagError: no such kind, or no share.
+    """
+    found: dict[QueryKind, FusionWeights] = {}
+    for kind, share in pairs("--image-weight", texts).items():
+        if kind not in set(QueryKind):
+            msg = f"--image-weight {kind}={share}: the kinds are {', '.join(QueryKind)}"
+            raise FlagError(msg)
+        found[QueryKind(kind)] = weights(share)
+    return found
+
+
+def weights(share: str) -> FusionWeights:
+    """Return the weights that give pictures `share`, a number in 0..1, and texts the rest.
+
+    Raises:
+        FlagError: it is no such number.
+    """
+    try:
+        image = float(share)
+    except ValueError:
+        image = -1.0
+    if not 0 <= image <= 1:
+        msg = f"--image-weight {share}: expected a share in 0..1"
+        raise FlagError(msg)
+    return FusionWeights(image=image, text=1.0 - image)
+
+
+def bad_rows(text: str) -> BadRowLimit:
+    """Return the limit that `--max-bad-rows` names.
+
+    Raises:
+        FlagError: it names none.
+    """
+    try:
+        return BadRowLimit.parse(text)
+    except ValueError as error:
+        msg = f"--max-bad-rows {text!r}: expected a number, -1, or a share such as 5%"
+        raise FlagError(msg) from error
+
+
+def fetcher(limits: PictureLimits) -> Fetch:
+    """Return a function that fetches the bytes of a picture from a public URL."""
+    policy, caps = FetchPolicy(), FetchLimits(max_bytes=limits.max_bytes)
+    return lambda url: guarded_get(url, policy, caps)
+
+
+def build_options(catalogue: Path, data_dir: Path, **flags: Unpack[BuildFlags]) -> BuildOptions:
+    """Return the options that the flags of the same names describe.
+
+    Raises:
+        FlagError: a flag does not say what it should.
+    """
+    limits = PictureLimits()
+    return BuildOptions(
+        catalogue=catalogue,
+        data_dir=data_dir,
+        recipe=flags["recipe"],
+        seed=flags["seed"],
+        bad_rows=bad_rows(flags["max_bad_rows"]),
+        reading=CatalogueOptions(
+            mapping=pairs("--map", flags["mapping"]),
+            ignore=frozenset(flags["ignore"]),
+            image_root=flags["image_root"],
+            allow_outside=flags["allow_outside"],
+            keep_without_images=flags["keep_without_images"],
+        ),
+        encoding=EncodeOptions(
+            batch=flags["batch"],
+            threads=flags["decode_threads"],
+            limits=limits,
+            keep_without_images=flags["keep_without_images"],
+            fetch=fetcher(limits) if flags["fetch_images"] else None,
+        ),
+        fusion=fusion(flags["image_weight"]),
+    )
