@@ -18,11 +18,21 @@ def main() -> None:
 
 
 @main.command("generate")
-@click.option("--products", type=click.IntRange(1, 10_000_000), default=2_000, show_default=True, help="Number of products.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Same seed, same shop, byte for byte.")
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder that receives the shop.")
 @click.option(
-    "--workers", type=click.IntRange(1, 256), default=os.cpu_count() or 1, show_default="all cores", help="Processes that draw."
+    "--products", type=click.IntRange(1, 10_000_000), default=2_000, show_default=True, help="Number of products."
+)
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Same seed, same shop, byte for byte."
+)
+@click.option(
+    "--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder that receives the shop."
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 256),
+    default=os.cpu_count() or 1,
+    show_default="all cores",
+    help="Processes that draw.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Report as one line of JSON on standard output.")
 def generate_command(*, products: int, seed: int, out: Path, workers: int, as_json: bool) -> None:

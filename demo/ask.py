@@ -4,6 +4,7 @@ Counting, judging and writing queries is left to `demo.queries`.
 """
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from demo.brands import BRAND_BY_NAME, Trap
@@ -66,7 +67,7 @@ def ambiguous_brand(item: Item, rng: random.Random) -> Draft:
 
     A bare colour in front of a category ("olive dress") means the colour, so such brands always get a cue.
     """
-    cued = [
+    cued: list[Callable[[Draft], Draft]] = [
         lambda d: d.name("category", item.category).say("by").name("brand", item.brand),
         lambda d: d.name("category", item.category).say("from").name("brand", item.brand),
         lambda d: d.say("something by").name("brand", item.brand),
@@ -75,7 +76,7 @@ def ambiguous_brand(item: Item, rng: random.Random) -> Draft:
         lambda d: d.name("brand", item.brand).ask("colour", item.colour).name("category", item.category),
         lambda d: d.name("brand", item.brand).name("category", item.category).say("in").ask("colour", item.colour),
     ]
-    bare = [
+    bare: list[Callable[[Draft], Draft]] = [
         lambda d: d.name("brand", item.brand),
         lambda d: d.name("brand", item.brand).name("category", item.category),
         lambda d: d.say("new").name("brand", item.brand).name("category", item.category),
@@ -132,7 +133,9 @@ def attribute(item: Item, rng: random.Random) -> Draft:
         draft = draft.ask("pattern", item.pattern.value).name("category", item.category).say("in")
         return draft.ask("colour", item.colour).say("and").ask("second_colour", item.second_colour)
     if form == 3:
-        return draft.ask("colour", item.colour).name("composition", item.composition.value).name("category", item.category)
+        return (
+            draft.ask("colour", item.colour).name("composition", item.composition.value).name("category", item.category)
+        )
     if form == 4 and item.season != "All year":
         draft = _pattern(draft.ask("colour", item.colour), item).name("category", item.category)
         return draft.say("for").name("season", item.season)

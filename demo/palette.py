@@ -79,7 +79,5 @@ def distance(first: str, second: str) -> float:
     return float((2 * red + 4 * green + 3 * blue) ** 0.5)
 
 
-CONTRASTS = {
-    a.name: tuple(b.name for b in _ALL if distance(a.hex, b.hex) >= _TOO_ALIKE) for a in _ALL
-}
+CONTRASTS = {a.name: tuple(b.name for b in _ALL if distance(a.hex, b.hex) >= _TOO_ALIKE) for a in _ALL}
 """For each colour the second colours that stand out on it."""

@@ -3,10 +3,14 @@
 `colour-block` is no tile but a two-colour fill; `demo.pen` draws it.
 """
 
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 
 from demo.palette import darker, lighter, mix
 from demo.shapes import circle, ellipse, star
+
+Tile = tuple[int, int, str]
+"""Width and height of the repeat in sheet units, and its SVG."""
 
 
 class Pattern(StrEnum):
@@ -25,15 +29,19 @@ class Pattern(StrEnum):
     LEOPARD = "leopard"
 
 
-def _checked(main: str, second: str) -> tuple[int, int, str]:
+def _checked(main: str, second: str) -> Tile:
     half = mix(main, second, 0.55)
-    return 28, 28, (
-        f'<path d="M0 0H14V28H0Z" fill="{half}"/><path d="M0 0H28V14H0Z" fill="{half}"/>'
-        f'<path d="M0 0H14V14H0Z" fill="{second}"/>'
+    return (
+        28,
+        28,
+        (
+            f'<path d="M0 0H14V28H0Z" fill="{half}"/><path d="M0 0H28V14H0Z" fill="{half}"/>'
+            f'<path d="M0 0H14V14H0Z" fill="{second}"/>'
+        ),
     )
 
 
-def _floral(main: str, second: str) -> tuple[int, int, str]:
+def _floral(main: str, second: str) -> Tile:
     leaf = mix(darker(main, 0.4), "#3c8a4c", 0.5)
     heart = lighter(main, 0.25) if main != second else main
 
@@ -49,18 +57,22 @@ def _floral(main: str, second: str) -> tuple[int, int, str]:
     return 40, 40, leaves + flower(11, 12, 8) + flower(30, 31, 7)
 
 
-def _camouflage(main: str, second: str) -> tuple[int, int, str]:
+def _camouflage(main: str, second: str) -> Tile:
     dark, light = darker(main, 0.45), mix(main, second, 0.5)
-    return 56, 50, (
-        f'<path d="M4 6Q14 -2 22 6T40 8Q48 14 38 20T18 18Q2 18 4 6Z" fill="{second}"/>'
-        f'<path d="M30 26Q40 22 50 28T48 42Q40 50 32 42T30 26Z" fill="{dark}"/>'
-        f'<path d="M2 28Q10 22 20 28T22 44Q12 50 6 42T2 28Z" fill="{light}"/>'
-        f'<path d="M42 2Q52 -2 54 6T46 10Q40 8 42 2Z" fill="{dark}"/>'
-        f'<path d="M22 34Q30 30 32 36T24 42Q18 40 22 34Z" fill="{second}"/>'
+    return (
+        56,
+        50,
+        (
+            f'<path d="M4 6Q14 -2 22 6T40 8Q48 14 38 20T18 18Q2 18 4 6Z" fill="{second}"/>'
+            f'<path d="M30 26Q40 22 50 28T48 42Q40 50 32 42T30 26Z" fill="{dark}"/>'
+            f'<path d="M2 28Q10 22 20 28T22 44Q12 50 6 42T2 28Z" fill="{light}"/>'
+            f'<path d="M42 2Q52 -2 54 6T46 10Q40 8 42 2Z" fill="{dark}"/>'
+            f'<path d="M22 34Q30 30 32 36T24 42Q18 40 22 34Z" fill="{second}"/>'
+        ),
     )
 
 
-def _leopard(main: str, second: str) -> tuple[int, int, str]:
+def _leopard(main: str, second: str) -> Tile:
     heart = darker(mix(main, second, 0.4), 0.15)
 
     def spot(x: float, y: float, turn: float) -> str:
@@ -73,32 +85,37 @@ def _leopard(main: str, second: str) -> tuple[int, int, str]:
     return 34, 30, spot(9, 8, 10) + spot(26, 22, 130)
 
 
-def tile(pattern: Pattern, main: str, second: str) -> tuple[int, int, str] | None:
+def _starred(second: str) -> Tile:
+    figures = star(-103, 10, 8, 3.4, 5) + star(-84, 27, 6.5, 2.8, 5, 20)
+    return 38, 36, f'<path d="{figures}" fill="{second}"/>'
+
+
+def _chevron(second: str) -> Tile:
+    stroke = f'stroke="{second}" stroke-width="6.5" stroke-linejoin="miter"'
+    return 30, 20, f'<path d="M-2 16L15 4L32 16" fill="none" {stroke}/>'
+
+
+_TILES: Mapping[Pattern, Callable[[str, str], Tile]] = {
+    Pattern.STRIPED: lambda _, second: (28, 26, f'<path d="M0 7H28V19H0Z" fill="{second}"/>'),
+    Pattern.PINSTRIPED: lambda _, second: (13, 26, f'<path d="M5 0H8.4V26H5Z" fill="{second}"/>'),
+    Pattern.CHECKED: _checked,
+    Pattern.DOTTED: lambda _, second: (
+        26,
+        26,
+        f'<path d="{circle(-105, 7, 5.2)}{circle(-92, 20, 5.2)}" fill="{second}"/>',
+    ),
+    Pattern.FLORAL: _floral,
+    Pattern.CHEVRON: lambda _, second: _chevron(second),
+    Pattern.CAMOUFLAGE: _camouflage,
+    Pattern.STARRED: lambda _, second: _starred(second),
+    Pattern.LEOPARD: _leopard,
+}
+
+
+def tile(pattern: Pattern, main: str, second: str) -> Tile | None:
     """Return width, height and SVG of the repeating tile, or None for patterns without one.
 
     `main` is the `#rrggbb` beneath the tile, `second` the colour of the pattern itself.
     """
-    match pattern:
-        case Pattern.PLAIN | Pattern.COLOUR_BLOCK:
-            return None
-        case Pattern.STRIPED:
-            return 28, 26, f'<path d="M0 7H28V19H0Z" fill="{second}"/>'
-        case Pattern.PINSTRIPED:
-            return 13, 26, f'<path d="M5 0H8.4V26H5Z" fill="{second}"/>'
-        case Pattern.CHECKED:
-            return _checked(main, second)
-        case Pattern.DOTTED:
-            return 26, 26, f'<path d="{circle(-105, 7, 5.2)}{circle(-92, 20, 5.2)}" fill="{second}"/>'
-        case Pattern.FLORAL:
-            return _floral(main, second)
-        case Pattern.CHEVRON:
-            return 30, 20, (
-                f'<path d="M-2 16L15 4L32 16" fill="none" stroke="{second}" stroke-width="6.5" stroke-linejoin="miter"/>'
-            )
-        case Pattern.CAMOUFLAGE:
-            return _camouflage(main, second)
-        case Pattern.STARRED:
-            figures = star(-103, 10, 8, 3.4, 5) + star(-84, 27, 6.5, 2.8, 5, 20)
-            return 38, 36, f'<path d="{figures}" fill="{second}"/>'
-        case Pattern.LEOPARD:
-            return _leopard(main, second)
+    make = _TILES.get(pattern)
+    return make(main, second) if make else None

@@ -18,11 +18,17 @@ _SEASON_EDGES = {
 }
 """Colour, width, dash and under-line of the trim that tells the season."""
 
+_GLOSS_STOPS: Stops = ((0, "#fff", 0.5), (0.4, "#fff", 0.05), (1, "#000", 0.3))
 _METALS = {Composition.STEEL, Composition.GOLD, Composition.SILVER, Composition.COPPER}
 
 
 def _stops(stops: Stops) -> str:
     return "".join(f'<stop offset="{o}" stop-color="{c}" stop-opacity="{a}"/>' for o, c, a in stops)
+
+
+def _gradient(name: str, to: tuple[float, float], stops: Stops) -> str:
+    """Return a gradient from the top left of a shape's box to `to`, in fractions of that box."""
+    return f'<linearGradient id="{name}" x1="0" y1="0" x2="{to[0]}" y2="{to[1]}">{_stops(stops)}</linearGradient>'
 
 
 class Pen:
@@ -125,7 +131,10 @@ class Pen:
             self.flat(path, "url(#sheen)", 1.0, rule)
 
     def season(self, path: str) -> None:
-        """Run the season's trim along `path`: fur in winter, stitching in autumn, blossom in spring, piping in summer."""
+        """Run the season's trim along `path`.
+
+        Fur in winter, stitching in autumn, blossom in spring, piping in summer, nothing all year round.
+        """
         if self.item.season not in _SEASON_EDGES:
             return
         colour, width, dash, under = _SEASON_EDGES[self.item.season]
@@ -160,21 +169,22 @@ class Pen:
         self.line(path, self.hardware, 3, "2 2")
 
     def _defs(self) -> str:
-        parts: list[str] = []
-        x2, y2 = self.material.sheen_to
-        parts.append(f'<linearGradient id="sheen" x1="0" y1="0" x2="{x2}" y2="{y2}">{_stops(self.material.sheen)}</linearGradient>')
-        gloss: Stops = ((0, "#fff", 0.5), (0.4, "#fff", 0.05), (1, "#000", 0.3))
-        parts.append(f'<linearGradient id="gloss" x1="0" y1="0" x2=".7" y2="1">{_stops(gloss)}</linearGradient>')
+        parts = [
+            _gradient("sheen", self.material.sheen_to, self.material.sheen),
+            _gradient("gloss", (0.7, 1), _GLOSS_STOPS),
+        ]
         if self.item.pattern is Pattern.COLOUR_BLOCK:
-            stops: Stops = ((0.5, self.main, 1), (0.5, self.second, 1))
-            y1, y2 = self._split - 50, self._split + 50
-            parts.append(
-                f'<linearGradient id="block" gradientUnits="userSpaceOnUse" x1="0" y1="{y1}" x2="0" y2="{y2}">{_stops(stops)}</linearGradient>'
-            )
-        for name, content in (("pattern", tile(self.item.pattern, self.main, self.second)), ("texture", self.material.tile)):
+            stops = _stops(((0.5, self.main, 1), (0.5, self.second, 1)))
+            place = f'gradientUnits="userSpaceOnUse" x1="0" y1="{self._split - 50}" x2="0" y2="{self._split + 50}"'
+            parts.append(f'<linearGradient id="block" {place}>{stops}</linearGradient>')
+        for name, content in (
+            ("pattern", tile(self.item.pattern, self.main, self.second)),
+            ("texture", self.material.tile),
+        ):
             if content:
                 width, height, svg = content
-                parts.append(f'<pattern id="{name}" patternUnits="userSpaceOnUse" width="{width}" height="{height}">{svg}</pattern>')
+                size = f'patternUnits="userSpaceOnUse" width="{width}" height="{height}"'
+                parts.append(f'<pattern id="{name}" {size}>{svg}</pattern>')
         return f"<defs>{''.join(parts)}</defs>"
 
     def svg(self) -> str:

@@ -46,7 +46,9 @@ class Postings:
     def matching(self, wanted: Iterable[Condition]) -> list[int]:
         """Return the numbers of the products for which all of `wanted` holds, in rising order."""
         lists = sorted((self._lists.get(condition, array("I")) for condition in wanted), key=len)
-        found: NDArray[np.uint32] = np.frombuffer(lists[0], dtype=np.uint32) if len(lists[0]) else np.empty(0, np.uint32)
+        found: NDArray[np.uint32] = (
+            np.frombuffer(lists[0], dtype=np.uint32) if len(lists[0]) else np.empty(0, np.uint32)
+        )
         for other in lists[1:]:
             if not found.size:
                 break

@@ -64,7 +64,9 @@ def _tidy(draft: ask.Draft) -> ask.Draft:
     return ask.Draft(text, spans, draft.wanted)
 
 
-def _line(qid: str, kind: str, split: str, text: str, spans: list[tuple[str, str, int, int]], relevant: list[str]) -> dict[str, object]:
+def _line(
+    qid: str, kind: str, split: str, text: str, spans: list[tuple[str, str, int, int]], relevant: list[str]
+) -> dict[str, object]:
     entities = [
         {"group": group, "value": value, "surface": text[start:end], "start": start, "end": end}
         for group, value, start, end in sorted(spans, key=lambda span: span[2])

@@ -64,9 +64,7 @@ def _placed(one: Item, rng: random.Random, size: int, middle: tuple[float, float
     """Return the product on a transparent sheet as large as the photo, its visible middle near `middle`."""
     sheet = cutout(one)
     edge = round(size * rng.uniform(0.88, 1.06))
-    small = sheet.crop(sheet.getbbox()).resize(
-        _fit(sheet.getbbox() or (0, 0, 1, 1), edge), Image.Resampling.BICUBIC
-    )
+    small = sheet.crop(sheet.getbbox()).resize(_fit(sheet.getbbox() or (0, 0, 1, 1), edge), Image.Resampling.BICUBIC)
     small = small.rotate(rng.uniform(-9, 9), Image.Resampling.BICUBIC, expand=True)
     layer = Image.new("RGBA", (WIDTH, HEIGHT))
     x = middle[0] * WIDTH + rng.uniform(-12, 12) - small.width / 2

@@ -127,7 +127,11 @@ def _mapping(plan: Plan) -> Iterator[Iterator[list[dict[str, object]]]]:
 def _feed(plan: Plan, *, progress: bool) -> tuple[Postings, int]:
     postings, images, waiting = Postings(), 0, list[dict[str, object]]()
     bar = tqdm(total=plan.products, unit="product", desc="Drawing", disable=not progress)
-    with pq.ParquetWriter(plan.out / "catalogue.parquet", SCHEMA, compression="zstd") as feed, _mapping(plan) as chunks, bar:
+    with (
+        pq.ParquetWriter(plan.out / "catalogue.parquet", SCHEMA, compression="zstd") as feed,
+        _mapping(plan) as chunks,
+        bar,
+    ):
         for rows in chunks:
             for one in rows:
                 postings.add(item(plan.seed, postings.count))
@@ -179,21 +183,18 @@ def _prepare(out: Path) -> None:
     """Make room for a shop in `out`, which must be new, empty, or hold an earlier shop.
 
     Raises:
-        ShopError: `out` holds something else or cannot be written.
+        ShopError: `out` holds something else.
     """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        if any(out.iterdir()) and not ((out / "shop.json").is_file() or (out / _STARTED).is_file()):
-            msg = f"{out} is not empty and holds no generated shop"
-            raise ShopError(msg)
-        (out / _STARTED).touch()
-        (out / "shop.json").unlink(missing_ok=True)
-        for name in ("images", "scenes"):
-            shutil.rmtree(out / name, ignore_errors=True)
-            (out / name).mkdir()
-    except OSError as error:
-        msg = f"cannot write to {out}: {error.strerror or error}"
-        raise ShopError(msg) from error
+    out.mkdir(parents=True, exist_ok=True)
+    if any(out.iterdir()) and not ((out / "shop.json").is_file() or (out / _STARTED).is_file()):
+        msg = f"{out} is not empty and holds no generated shop"
+        raise ShopError(msg)
+    (out / _STARTED).touch()
+    (out / "shop.json").unlink(missing_ok=True)
+    for name in ("images", "scenes"):
+        if (out / name).exists():
+            shutil.rmtree(out / name)
+        (out / name).mkdir()
 
 
 def generate(plan: Plan, *, progress: bool = False) -> Counts:
@@ -204,7 +205,15 @@ def generate(plan: Plan, *, progress: bool = False) -> Counts:
     Raises:
         ShopError: the folder holds something else or cannot be written.
     """
-    _prepare(plan.out)
+    try:
+        _prepare(plan.out)
+        return _write(plan, progress=progress)
+    except OSError as error:
+        msg = f"cannot write to {plan.out}: {error.strerror or error}"
+        raise ShopError(msg) from error
+
+
+def _write(plan: Plan, *, progress: bool) -> Counts:
     postings, images = _feed(plan, progress=progress)
     counts = Counts(plan.products, images, _queries(plan, postings), _scenes(plan, progress=progress))
     about = {
@@ -216,8 +225,8 @@ def generate(plan: Plan, *, progress: bool = False) -> Counts:
         "scenes": counts.scenes,
         "feed": "catalogue.parquet",
     }
-    (plan.out / _STARTED).unlink()
     temporary = plan.out / "shop.json.tmp"
     temporary.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
     temporary.replace(plan.out / "shop.json")
+    (plan.out / _STARTED).unlink()
     return counts

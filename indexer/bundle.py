@@ -216,6 +216,10 @@ class Bundle:
             if is_now != should_be:
                 msg = f"{self.path / name}: holds {is_now}, where the manifest states {should_be}"
                 raise BundleError(msg)
+        held = checked_path(self.path, THUMBNAILS).stat().st_size
+        if self._offsets[0] != 0 or self._offsets[-1] != held or (np.diff(self._offsets) < 0).any():
+            msg = f"{self.path / THUMBNAIL_OFFSETS}: offsets do not fit the {held} bytes of {THUMBNAILS}"
+            raise BundleError(msg)
         if rows.size and (rows[0] < 0 or rows[-1] >= counts.products or (np.diff(rows) < 0).any()):
             msg = f"{self.path / IMAGE_ROWS}: rows out of order or out of range"
             raise BundleError(msg)

@@ -164,18 +164,19 @@ def _decoded(rows: Iterable[CatalogueRow | RejectedRow], options: EncodeOptions)
     stream = iter(rows)
     pending: deque[Future[_Ready | RejectedRow]] = deque()
     room = PIXELS_IN_FLIGHT // 2
-    largest = room
+    recent: deque[int] = deque(maxlen=2 * options.batch)  # pixels of the latest products
     with ThreadPoolExecutor(options.threads, thread_name_prefix="decode") as pool:
         try:
             while True:
-                ahead = max(options.threads, min(2 * options.batch, room // max(1, largest)))
+                largest = max(1, max(recent, default=room))
+                ahead = max(options.threads, min(2 * options.batch, room // largest))
                 for row in islice(stream, max(0, ahead - len(pending))):
                     pending.append(pool.submit(_ready, row, options))
                 if not pending:
                     return
                 ready = pending.popleft().result()
                 if isinstance(ready, _Ready):
-                    largest = max(ready.pixels, largest * 9 // 10)
+                    recent.append(ready.pixels)
                 yield ready
         finally:
             for future in pending:

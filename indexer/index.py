@@ -241,13 +241,16 @@ def _factory(factory: str, d: int) -> faiss.Index:
 
 
 def _parts(index: faiss.Index) -> list[faiss.Index]:
-    """Return the index and the ones it wraps, outermost first: pre-transforms and refinement."""
-    index = faiss.downcast_index(index)
-    if isinstance(index, faiss.IndexPreTransform):
-        return [index, *_parts(index.index)]
-    if isinstance(index, faiss.IndexRefine):
-        return [index, *_parts(index.base_index)]
-    return [index]
+    """Return the index and the ones it wraps, outermost first: pre-transforms and refinement.
+
+    They are views: the caller keeps `index` while it uses them.
+    """
+    part = faiss.downcast_index(index)
+    if isinstance(part, faiss.IndexPreTransform):
+        return [part, *_parts(part.index)]
+    if isinstance(part, faiss.IndexRefine):
+        return [part, *_parts(part.base_index)]
+    return [part]
 
 
 def _takes_width(index: faiss.Index) -> bool:
@@ -256,17 +259,17 @@ def _takes_width(index: faiss.Index) -> bool:
 
 def _parameters(index: faiss.Index, k: int, width: int | None) -> Any:  # noqa: ANN401 - see _faiss
     """Return the parameters of one search, shaped as the index is nested; None for an exact one."""
-    index = faiss.downcast_index(index)
-    if isinstance(index, faiss.IndexPreTransform):
-        inner = _parameters(index.index, k, width)
+    part = faiss.downcast_index(index)
+    if isinstance(part, faiss.IndexPreTransform):
+        inner = _parameters(part.index, k, width)
         return None if inner is None else _faiss.SearchParametersPreTransform(index_params=inner)
-    if isinstance(index, faiss.IndexRefine):
-        inner = _parameters(index.base_index, int(k * REFINE_FACTOR), width)
+    if isinstance(part, faiss.IndexRefine):
+        inner = _parameters(part.base_index, int(k * REFINE_FACTOR), width)
         return _faiss.IndexRefineSearchParameters(k_factor=REFINE_FACTOR, base_index_params=inner)
-    chosen = width or default_width(index)
-    if isinstance(index, faiss.IndexIVF):
-        return _faiss.SearchParametersIVF(nprobe=min(chosen, int(index.nlist)))
-    if isinstance(index, faiss.IndexHNSW):
+    chosen = width or default_width(part)
+    if isinstance(part, faiss.IndexIVF):
+        return _faiss.SearchParametersIVF(nprobe=min(chosen, int(part.nlist)))
+    if isinstance(part, faiss.IndexHNSW):
         return _faiss.SearchParametersHNSW(efSearch=max(chosen, k))
     return None
 
@@ -310,19 +313,19 @@ def _finite_rows(rows: NDArray[np.floating]) -> Scores:
 
 
 def _memory(index: faiss.Index, n: int) -> int:
-    """Return the bytes of n rows in `index` with all it wraps."""
-    index = faiss.downcast_index(index)
-    if isinstance(index, faiss.IndexPreTransform):
-        return _memory(index.index, n) + 4 * int(index.d) * int(index.index.d)
-    if isinstance(index, faiss.IndexRefine):
-        return _memory(index.base_index, n) + _memory(index.refine_index, n)
-    if isinstance(index, faiss.IndexIVF):
-        return n * (int(index.code_size) + 8) + 4 * int(index.nlist) * int(index.d)
-    if isinstance(index, faiss.IndexHNSW):
-        graph: Any = index.hnsw
+    """Return the bytes of n rows in `index` with all it wraps. The caller keeps `index`: parts are views of it."""
+    part = faiss.downcast_index(index)
+    if isinstance(part, faiss.IndexPreTransform):
+        return _memory(part.index, n) + 4 * int(part.d) * int(part.index.d)
+    if isinstance(part, faiss.IndexRefine):
+        return _memory(part.base_index, n) + _memory(part.refine_index, n)
+    if isinstance(part, faiss.IndexIVF):
+        return n * (int(part.code_size) + 8) + 4 * int(part.nlist) * int(part.d)
+    if isinstance(part, faiss.IndexHNSW):
+        graph: Any = part.hnsw
         links = 4 * int(graph.nb_neighbors(0)) + 4 * int(graph.nb_neighbors(1)) // 16 + 12
-        return n * links + _memory(index.storage, n)
-    return n * int(index.sa_code_size())
+        return n * links + _memory(part.storage, n)
+    return n * int(part.sa_code_size())
 
 
 def _first_line(error: Exception) -> str:

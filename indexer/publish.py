@@ -199,16 +199,23 @@ def _move(
         forced=forced,
         problems=problems,
     )
-    with (data_dir / HISTORY).open("ab") as file:
-        file.write(entry.model_dump_json().encode() + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
+    _remember(data_dir / HISTORY, entry)
     link = data_dir / f".{CURRENT}-{os.getpid()}"
     link.unlink(missing_ok=True)
     link.symlink_to(Path(BUNDLES) / bundle_id)
     link.replace(data_dir / CURRENT)
     sync_folder(data_dir)
     return entry
+
+
+def _remember(path: Path, entry: HistoryEntry) -> None:
+    """Append `entry` to the history, durably, in place of a last line that a crash cut short."""
+    with path.open("a+b") as file:
+        file.seek(0)
+        file.truncate(file.read().rfind(b"\n") + 1)
+        file.write(entry.model_dump_json().encode() + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _status(folder: Path, current: str | None, *, verify: bool) -> BundleStatus:

@@ -17,10 +17,12 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
-from models.clip import CONFIG_FILE, BackboneError, ClipEncoder, PixelRecipe, open_backbone, save_backbone
+from models.clip import CONFIG_FILE, BackboneError, ClipEncoder, open_backbone, save_backbone
 from models.eiclip import EiClip, EiClipEncoder, EntityDesign, EntityTable
 from models.encoder import Encoder
+from models.encoding import DeviceError
 from models.product import DEFAULT_TEXT_FIELDS, TextField
+from models.recipe import PixelRecipe
 
 CARD_FILE = "card.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -205,5 +207,5 @@ def load_encoder(source: str, device: str = "auto") -> Encoder:
                 model, name=card.name, fingerprint=card.fingerprint, text_fields=card.text_fields, device=device
             )
         return ClipEncoder(open_backbone(source), device=device)
-    except BackboneError as error:
+    except (BackboneError, DeviceError) as error:
         raise CheckpointError(str(error)) from error

@@ -1,7 +1,8 @@
 """Plain open_clip models behind the Encoder protocol: a hub name, a hub id, or a folder with its own config.
 
-The only module that imports open_clip. It opens a backbone, prepares pixels and tokens for it, and runs its
-two towers; entities are added by `models.eiclip`, folders with a card are read by `models.checkpoint`.
+The only module that imports open_clip. It opens a backbone, prepares pictures and tokens for it and runs its
+two towers; long texts are cut by `models.causal`, entities added by `models.eiclip`, and folders with a card
+read by `models.checkpoint`.
 """
 
 import hashlib
@@ -12,30 +13,29 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import Literal, Protocol, cast
+from typing import Protocol, cast
 
 import httpx
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic import JsonValue
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from models.causal import CausalTower
 from models.encoder import WORDS_TERM, Entities, TextTerms, Vectors
+from models.encoding import IMAGES_AT_ONCE, TEXTS_AT_ONCE, blocks, check_lengths, resolve_device
 from models.product import DEFAULT_TEXT_FIELDS
+from models.recipe import PixelRecipe, Pixels
 
 CONFIG_FILE = "open_clip_config.json"
 HUB_PREFIX = "hf-hub:"
 
-Pixels = NDArray[np.uint8]
 Tokenize = Callable[[list[str]], Tensor]
 
 _WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pth")
-_IMAGES_AT_ONCE = 64
-_TEXTS_AT_ONCE = 128
 
 
 class BackboneError(ValueError):
@@ -72,60 +72,25 @@ def _import_open_clip() -> ModuleType:
 open_clip = _import_open_clip()
 
 
-class PixelRecipe(BaseModel):
-    """How a picture becomes the numbers a backbone reads: the one preprocessing of training and serving.
+def resizing(recipe: PixelRecipe) -> Callable[[Image.Image], Image.Image]:
+    """Return open_clip's own resizing and cropping of a recipe, without the conversion to numbers."""
+    whole = open_clip.transform.image_transform(
+        image_size=recipe.size,
+        is_train=False,
+        mean=recipe.mean,
+        std=recipe.std,
+        resize_mode=recipe.resize_mode,
+        interpolation=recipe.interpolation,
+        fill_color=recipe.fill_color,
+    )
+    steps = whole.transforms[:-2]  # the last two are ToTensor and Normalize
 
-    Attributes:
-        size: (height, width) in pixels.
-        mean: per channel, of values in 0..1.
-        std: per channel, of values in 0..1.
-        interpolation: of the resize.
-        resize_mode: `shortest` side to size and centre crop, `longest` side and pad, or `squash`.
-        fill_color: of the padding, 0..255.
-    """
+    def run(image: Image.Image) -> Image.Image:
+        for step in steps:
+            image = step(image)
+        return image
 
-    model_config = ConfigDict(frozen=True)
-
-    size: tuple[int, int]
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    interpolation: Literal["bicubic", "bilinear", "random"] = "bicubic"
-    resize_mode: Literal["shortest", "longest", "squash"] = "shortest"
-    fill_color: int = 0
-
-    @classmethod
-    def of(cls, config: Mapping[str, object]) -> "PixelRecipe":
-        """Return the recipe of an open_clip preprocessing config, whose size may be a single number."""
-        size = config["size"]
-        pair = (size, size) if isinstance(size, int) else size
-        return cls.model_validate({**config, "size": pair})
-
-    def geometry(self) -> Callable[[Image.Image], Image.Image]:
-        """Return open_clip's own resizing and cropping, without the conversion to numbers."""
-        whole = open_clip.transform.image_transform(
-            image_size=self.size,
-            is_train=False,
-            mean=self.mean,
-            std=self.std,
-            resize_mode=self.resize_mode,
-            interpolation=self.interpolation,
-            fill_color=self.fill_color,
-        )
-        steps = whole.transforms[:-2]  # the last two are ToTensor and Normalize
-
-        def run(image: Image.Image) -> Image.Image:
-            for step in steps:
-                image = step(image)
-            return image
-
-        return run
-
-    def normalise(self, pixels: Tensor) -> Tensor:
-        """Return `(n, 3, h, w) float32`, channels last in memory, of `(n, h, w, 3) uint8`."""
-        x = pixels.permute(0, 3, 1, 2).to(torch.float32).div_(255)
-        mean = torch.tensor(self.mean, device=x.device).view(1, 3, 1, 1)
-        std = torch.tensor(self.std, device=x.device).view(1, 3, 1, 1)
-        return x.sub_(mean).div_(std)
+    return run
 
 
 class _Visual(Protocol):
@@ -140,17 +105,6 @@ class _OpenClip(Protocol):
 
     def encode_image(self, image: Tensor) -> Tensor: ...
     def encode_text(self, text: Tensor) -> Tensor: ...
-
-
-class _TextTower(Protocol):
-    """What is used of open_clip's own text transformer."""
-
-    token_embedding: nn.Embedding
-    positional_embedding: Tensor
-    attn_mask: Tensor
-    transformer: Callable[..., Tensor]
-    ln_final: Callable[[Tensor], Tensor]
-    text_projection: Tensor | Callable[[Tensor], Tensor] | None
 
 
 class Backbone(nn.Module):
@@ -170,13 +124,19 @@ class Backbone(nn.Module):
         self.config = config
         self.source = source
         self._tokenize = tokenize
-        self._geometry = self.recipe.geometry()
-        self._tower = _causal_tower(model)
+        self._resize = resizing(self.recipe)
+        own = isinstance(model, open_clip.CLIP | open_clip.CustomTextCLIP)
+        self._tower = CausalTower.of(model) if own else None
 
     @property
     def dim(self) -> int:
         """Dimensions of the shared space."""
         return int(cast("int", self.config["embed_dim"]))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model lies."""
+        return self.logit_scale.device
 
     @property
     def logit_scale(self) -> nn.Parameter:
@@ -185,7 +145,7 @@ class Backbone(nn.Module):
 
     def prepare_images(self, images: Sequence[Image.Image]) -> Pixels:
         """Return `(n, h, w, 3) uint8`: each image resized and cropped as the recipe says."""
-        rows = [np.asarray(self._geometry(image.convert("RGB")), dtype=np.uint8) for image in images]
+        rows = [np.asarray(self._resize(image.convert("RGB")), dtype=np.uint8) for image in images]
         return np.stack(rows) if rows else np.empty((0, *self.recipe.size, 3), dtype=np.uint8)
 
     def image_features(self, pixels: Tensor, zooms: Tensor | None = None) -> Tensor:
@@ -201,6 +161,19 @@ class Backbone(nn.Module):
             x = F.grid_sample(x, grid, padding_mode="border", align_corners=False)
         return cast("_OpenClip", self.model).encode_image(x)
 
+    def unit_images(self, images: Sequence[Image.Image]) -> Vectors:
+        """Return `(n, d) float32`, rows unit-length, of RGB images of any size."""
+        return self.unit_pixels(self.prepare_images(images))
+
+    def unit_pixels(self, pixels: Pixels) -> Vectors:
+        """Return `(n, d) float32`, rows unit-length, of pixels from `prepare_images`."""
+        parts = [np.empty((0, self.dim), dtype=np.float32)]
+        with torch.inference_mode():
+            for block in blocks(len(pixels), IMAGES_AT_ONCE):
+                on_device = torch.from_numpy(np.array(pixels[block])).to(self.device)
+                parts.append(F.normalize(self.image_features(on_device), dim=-1).cpu().numpy())
+        return np.concatenate(parts)
+
     def tokenize(self, texts: Sequence[str]) -> Tensor:
         """Return `(n, context) int64`."""
         return self._tokenize(list(texts))
@@ -208,46 +181,12 @@ class Backbone(nn.Module):
     def text_features(self, tokens: Tensor) -> Tensor:
         """Return `(n, d) float32`, not normalised, of `(n, context) int64` on the model's device.
 
-        A causal tower reads nothing behind the token it is pooled at, so the texts of a batch are cut to the
-        longest of them: the same result at a fraction of the cost for short queries.
+        A causal tower reads nothing behind the token it is pooled at, so texts are cut to the longest of those
+        they are read with: the same result at a fraction of the cost for short queries.
         """
         if self._tower is None:
             return cast("_OpenClip", self.model).encode_text(tokens)
         return self._tower(tokens)
-
-
-class _CausalTower:
-    """open_clip's text tower on the used part of its context. Holds no parameters of its own."""
-
-    def __init__(self, tower: _TextTower) -> None:
-        self._tower = tower
-
-    def __call__(self, tokens: Tensor) -> Tensor:
-        t = self._tower
-        ends = tokens.argmax(dim=-1)  # the end-of-text token is the highest
-        length = int(ends.max()) + 1
-        x = t.token_embedding(tokens[:, :length]) + t.positional_embedding[:length]  # (n, l, width)
-        x = t.transformer(x, attn_mask=t.attn_mask[:length, :length])
-        x = t.ln_final(x[torch.arange(len(x), device=x.device), ends])  # (n, width)
-        if t.text_projection is None:
-            return x
-        if isinstance(t.text_projection, Tensor):
-            return x @ t.text_projection
-        return t.text_projection(x)
-
-
-def _causal_tower(model: nn.Module) -> _CausalTower | None:
-    """Return the shortened form of the text tower where it is exact, else None."""
-    tower = getattr(model, "text", model)
-    pool = getattr(tower, "pool_type", getattr(tower, "text_pool_type", None))
-    exact = (
-        isinstance(model, open_clip.CLIP | open_clip.CustomTextCLIP)
-        and isinstance(getattr(tower, "attn_mask", None), Tensor)
-        and getattr(tower, "cls_emb", None) is None
-        and not getattr(tower, "use_pad_mask", False)
-        and pool == "argmax"
-    )
-    return _CausalTower(cast("_TextTower", tower)) if exact else None
 
 
 @contextmanager
@@ -329,56 +268,6 @@ def save_backbone(backbone: Backbone, folder: Path) -> None:
     (folder / CONFIG_FILE).write_text(text + "\n", encoding="utf-8")
 
 
-def resolve_device(device: str) -> torch.device:
-    """Return the device of a name; `auto` is CUDA where there is one, else the CPU.
-
-    Raises:
-        BackboneError: there is no such device.
-    """
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise BackboneError(f"no device {device!r}: {_first_line(error)}") from error
-    return torch.device(device)
-
-
-def unit_images(backbone: Backbone, images: Sequence[Image.Image], device: torch.device) -> Vectors:
-    """Return `(n, d) float32`, rows unit-length, of RGB images."""
-    return unit_pixels(backbone, backbone.prepare_images(images), device)
-
-
-def unit_pixels(backbone: Backbone, pixels: Pixels, device: torch.device) -> Vectors:
-    """Return `(n, d) float32`, rows unit-length, of pixels prepared by `backbone`."""
-    parts = [np.empty((0, backbone.dim), dtype=np.float32)]
-    with torch.inference_mode():
-        for start in range(0, len(pixels), _IMAGES_AT_ONCE):
-            block = torch.from_numpy(np.array(pixels[start : start + _IMAGES_AT_ONCE])).to(device)
-            parts.append(F.normalize(backbone.image_features(block), dim=-1).cpu().numpy())
-    return np.concatenate(parts)
-
-
-def check_lengths(texts: Sequence[str], entities: Sequence[Entities] | None) -> Sequence[Entities]:
-    """Return the entities of each text, empty ones where none are given.
-
-    Raises:
-        ValueError: the two differ in length.
-    """
-    if entities is None:
-        return [{}] * len(texts)
-    if len(entities) != len(texts):
-        msg = f"{len(texts)} texts with {len(entities)} sets of entities"
-        raise ValueError(msg)
-    return entities
-
-
-def text_blocks(count: int) -> Iterator[slice]:
-    """Yield the slices in which `count` texts are encoded."""
-    for start in range(0, count, _TEXTS_AT_ONCE):
-        yield slice(start, start + _TEXTS_AT_ONCE)
-
-
 class ClipEncoder:
     """A plain open_clip model as an Encoder: reads words only and ignores entities."""
 
@@ -389,9 +278,8 @@ class ClipEncoder:
         device: str = "auto",
         text_fields: tuple[str, ...] = DEFAULT_TEXT_FIELDS,
     ) -> None:
-        self._device = resolve_device(device)
         self._fingerprint = _digest(backbone, text_fields)
-        self._backbone = backbone.eval().requires_grad_(requires_grad=False).to(self._device)
+        self._backbone = backbone.eval().requires_grad_(requires_grad=False).to(resolve_device(device))
         self._text_fields = text_fields
 
     @property
@@ -424,14 +312,14 @@ class ClipEncoder:
         check_lengths(texts, entities)
         parts = [np.empty((0, self.dim), dtype=np.float32)]
         with torch.inference_mode():
-            for block in text_blocks(len(texts)):
-                tokens = self._backbone.tokenize(texts[block]).to(self._device)
+            for block in blocks(len(texts), TEXTS_AT_ONCE):
+                tokens = self._backbone.tokenize(texts[block]).to(self._backbone.device)
                 parts.append(F.normalize(self._backbone.text_features(tokens), dim=-1).cpu().numpy())
         return np.concatenate(parts)
 
     def encode_images(self, images: Sequence[Image.Image]) -> Vectors:
         """Return `(n, d) float32`, rows unit-length, of RGB images of any size."""
-        return unit_images(self._backbone, images, self._device)
+        return self._backbone.unit_images(images)
 
     def text_terms(self, texts: Sequence[str], entities: Sequence[Entities] | None = None) -> list[TextTerms]:
         """Return the embeddings with the one term they have."""

@@ -21,8 +21,9 @@ from PIL.Image import Image
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from models.clip import Backbone, check_lengths, resolve_device, text_blocks, unit_images
+from models.clip import Backbone
 from models.encoder import WORDS_TERM, Entities, TextTerms, Vectors
+from models.encoding import TEXTS_AT_ONCE, blocks, check_lengths, resolve_device
 from models.product import DEFAULT_ENTITY_GROUPS, paste_entities
 
 UNKNOWN_ROW = 0
@@ -203,17 +204,18 @@ class EiClip(nn.Module):
         return torch.cat([base[:, None, :], scale * w[..., None] * h], dim=1), w
 
 
-def unit_texts(model: EiClip, texts: Sequence[str], entities: Sequence[Entities], device: torch.device) -> Vectors:
-    """Return `(n, d) float32`, rows unit-length: the fused text embeddings of a model on `device`."""
-    parts = [terms.sum(axis=1, dtype=np.float32) for terms, _, _ in _text_blocks(model, texts, entities, device)]
+def unit_texts(model: EiClip, texts: Sequence[str], entities: Sequence[Entities]) -> Vectors:
+    """Return `(n, d) float32`, rows unit-length: the fused text embeddings."""
+    parts = [terms.sum(axis=1, dtype=np.float32) for terms, _, _ in _text_blocks(model, texts, entities)]
     return np.concatenate([np.empty((0, model.backbone.dim), dtype=np.float32), *parts])
 
 
 def _text_blocks(
-    model: EiClip, texts: Sequence[str], entities: Sequence[Entities], device: torch.device
+    model: EiClip, texts: Sequence[str], entities: Sequence[Entities]
 ) -> Iterator[tuple[Vectors, Vectors, NDArray[np.bool_]]]:
     """Yield, block by block, terms `(n, 1 + K, d)` with unit sums, weights `(n, K)`, and what is known `(n, K)`."""
-    for block in text_blocks(len(texts)):
+    device = model.backbone.device
+    for block in blocks(len(texts), TEXTS_AT_ONCE):
         with torch.inference_mode():
             tokens, rows = model.read(texts[block], entities[block])
             rows = rows.to(device)
@@ -231,8 +233,7 @@ class EiClipEncoder:
     def __init__(
         self, model: EiClip, *, name: str, fingerprint: str, text_fields: tuple[str, ...], device: str = "auto"
     ) -> None:
-        self._device = resolve_device(device)
-        self._model = model.eval().requires_grad_(requires_grad=False).to(self._device)
+        self._model = model.eval().requires_grad_(requires_grad=False).to(resolve_device(device))
         self._name = name
         self._fingerprint = fingerprint
         self._text_fields = text_fields
@@ -268,18 +269,18 @@ class EiClipEncoder:
         Raises:
             ValueError: `texts` and `entities` differ in length.
         """
-        return unit_texts(self._model, texts, check_lengths(texts, entities), self._device)
+        return unit_texts(self._model, texts, check_lengths(texts, entities))
 
     def encode_images(self, images: Sequence[Image]) -> Vectors:
         """Return `(n, d) float32`, rows unit-length, of RGB images of any size."""
-        return unit_images(self._model.backbone, images, self._device)
+        return self._model.backbone.unit_images(images)
 
     def text_terms(self, texts: Sequence[str], entities: Sequence[Entities] | None = None) -> list[TextTerms]:
         """Return the same embeddings as `encode_texts`, each as the terms that add up to it."""
         stated = check_lengths(texts, entities)
         return [
             self._terms(terms, weights, known)
-            for block in _text_blocks(self._model, texts, stated, self._device)
+            for block in _text_blocks(self._model, texts, stated)
             for terms, weights, known in zip(*block, strict=True)
         ]
 

@@ -4,6 +4,14 @@ This is the door to what `models.entity_statistics`, `models.linking` and `model
 """
 
 from models.entity_statistics import EntityStatistics, EntityStatisticsError
+from models.lexicon import Vocabulary as EntityVocabulary
 from models.linking import EntityLink, EntityLinker, LinkingWeights
 
-__all__ = ["EntityLink", "EntityLinker", "EntityStatistics", "EntityStatisticsError", "LinkingWeights"]
+__all__ = [
+    "EntityLink",
+    "EntityLinker",
+    "EntityStatistics",
+    "EntityStatisticsError",
+    "EntityVocabulary",
+    "LinkingWeights",
+]

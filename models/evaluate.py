@@ -35,6 +35,7 @@ Rows = NDArray[np.int64]
 
 _QUERIES_AT_ONCE = 512
 _PRODUCTS_AT_ONCE = 64
+_TIE = np.float32(1e-6)  # equal inputs differ by rounding with their place in a batch; they still count as ties
 _TEXT_FIELDS: TypeAdapter[tuple[TextField, ...]] = TypeAdapter(tuple[TextField, ...])
 
 
@@ -265,7 +266,10 @@ def _level(gallery: _Gallery, texts: Vectors, allowed: list[Rows] | None, *, per
 
 
 def _ranks(queries: _Queries, gallery: Vectors, owners: Rows, allowed: list[Rows] | None) -> Values:
-    """Return the rank of each query's relevant row among the gallery rows of its candidate products, `(q,)`."""
+    """Return the rank of each query's relevant row among the gallery rows of its candidate products, `(q,)`.
+
+    What is irrelevant and equal, or equal but for rounding, stands ahead.
+    """
     parts = [np.empty(0)]
     for start in range(0, len(queries.vectors), _QUERIES_AT_ONCE):
         block = slice(start, start + _QUERIES_AT_ONCE)
@@ -277,7 +281,7 @@ def _ranks(queries: _Queries, gallery: Vectors, owners: Rows, allowed: list[Rows
             relevant = owners[None, :] == own[:, None]
         else:
             relevant = np.arange(len(gallery))[None, :] == queries.wanted[block][:, None]
-        parts.append(retrieval_ranks(scores, relevant))
+        parts.append(retrieval_ranks(scores + _TIE * ~relevant, relevant))
     return np.concatenate(parts)
 
 

@@ -132,7 +132,7 @@ class Lexicon:
         spans: list[Span] = []
         at = 0
         while at < len(tokens):
-            span = self._longest(tokens, at)
+            span = self._longest(tokens, at) if tokens[at].norm in self._prefixes else None
             if span is None:
                 at += 1
             else:
@@ -172,5 +172,14 @@ def _spelled(group: str, values: Mapping[str, tuple[str, ...]], form: Form) -> I
             yield value, words
         elif form is Form.VARIANT:
             yield from ((value, other) for other in spellings(value, name=name))
-        elif name and len(words) > 1:
-            yield from ((value, (word,)) for word in words if len(word) >= _PARTIAL_LETTERS and word.isalpha())
+        elif name:
+            yield from ((value, part) for part in _parts(words))
+
+
+def _parts(words: tuple[str, ...]) -> Iterable[tuple[str, ...]]:
+    """Yield how a name of several words is shortened: to its first words, or to one that stands out."""
+    for length in range(2, len(words)):
+        if words[length - 1] != "and":
+            yield words[:length]
+    if len(words) > 1:
+        yield from ((word,) for word in words if len(word) >= _PARTIAL_LETTERS and word.isalpha())

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from models.entity_statistics import EntityStatistics, Evidence
-from models.lexicon import PLAIN, Form, Lexicon, Reading, Span
+from models.lexicon import NAME_GROUPS, PLAIN, Form, Lexicon, Reading, Span
 from models.misspellings import Misspellings
 from models.neighbours import FUNCTION_WORDS, NeighbourCues, NeighbourKinds, Side, left_word, right_word
 from models.surfaces import Token, tokenize
@@ -20,6 +20,7 @@ from models.surfaces import Token, tokenize
 _MAX_TOKENS = 512
 _SURE = 0.6  # probability from which the reading of one surface speaks for those of the others
 _TINY = 1e-3
+_MOST_COMPANY = 12  # readings of one text that speak for others: bounds the time
 
 LogScores = dict[Reading | None, float]
 """Reading -> logarithm of its weight; None for the plain word."""
@@ -52,26 +53,30 @@ class LinkingWeights:
 
     Attributes:
         title: of a title that uses the surface in a reading, in products.
-        description: of a description that does; people search in words more like titles.
+        description: of a description that uses a name; people search in words more like titles.
+        reference: of a description that uses another value: "goes with jeans" still means jeans.
         held: of a product that has the value, for shops whose texts never name it.
-        plain: weight of the plain word, relative to all readings, presumed of a surface never seen as one.
-        partial: the same of a single word of a longer name.
+        plain: of the plain word where it is never seen, times the square root of the other readings' weight.
+        partial: of the plain word for a single word of a longer name, times the other readings' weight.
         neighbour: exponent of the likelihood of the words beside the surface.
         word: occurrences presumed when a neighbouring word's own counts are smoothed.
+        function: trust in the counts of one function word, the rest being left to its kind.
         company: exponent of the likelihood of the query's other values.
         together: products presumed when co-occurrences are smoothed.
         rival: log likelihood of a reading when the text names another value of its group.
     """
 
     title: float = 1.0
-    description: float = 0.2
+    description: float = 0.4
+    reference: float = 0.2
     held: float = 0.3
     plain: float = 0.03
     partial: float = 0.4
     neighbour: float = 0.8
-    word: float = 8.0
+    word: float = 4.0
+    function: float = 0.7
     company: float = 0.7
-    together: float = 2.0
+    together: float = 1.0
     rival: float = -1.5
 
 
@@ -122,9 +127,11 @@ class EntityLinker:
         spans = list(confidence)
         kinds = NeighbourKinds(self._lexicon, tokens, spans)
         alone = [self._weigh(tokens, span, kinds) for span in spans]
+        company = _company(alone)
         links: list[EntityLink] = []
         for at, span in enumerate(spans):
-            reading, probability = self._best_entity(self._with_company(alone, at))
+            others = [reading for reading, places in company.items() if places != {at}]
+            reading, probability = self._best_entity(self._with_company(alone[at], others))
             probability *= confidence[span]
             if reading is not None and probability > self._threshold:
                 start, end = tokens[span.start].start, tokens[span.end - 1].end
@@ -162,13 +169,15 @@ class EntityLinker:
         kind alone where it never has this word there.
         """
         by_kind = self._cues.log_likelihood(side, kind, group)
-        counts = surface.beside[side].get(word) if word is not None and word not in FUNCTION_WORDS else None
+        counts = surface.beside[side].get(word) if word is not None else None
         if counts is None:
             return by_kind
         usual = sum(counts.values()) / max(1, sum(surface.uses.values()))
         presumed = self._weights.word * usual * min(max(math.exp(by_kind), 0.1), 10.0)
         total = surface.uses.get(group, 0) + self._weights.word
-        return math.log((counts.get(group, 0) + presumed) / total / usual)
+        by_word = math.log((counts.get(group, 0) + presumed) / total / usual)
+        trust = self._weights.function if word in FUNCTION_WORDS else 1.0
+        return trust * by_word + (1 - trust) * by_kind
 
     def _surface(self, key: str, evidence: Evidence | None) -> _Surface:
         """Return a surface with the logarithm of how often the catalogue uses it in each reading."""
@@ -179,27 +188,27 @@ class EntityLinker:
         title, description = evidence.title, evidence.description
         uses: dict[str, int] = {PLAIN: title.get(PLAIN, 0) + description.get(PLAIN, 0)}
         mass = {}
+        named = any(r.group.casefold() in NAME_GROUPS for r in readings)
+        in_description = weights.description if named else weights.reference
         for r in readings:
             in_title, in_text = title.get(r.name, 0), description.get(r.name, 0)
             uses[r.group] = uses.get(r.group, 0) + in_title + in_text
             held = weights.held * evidence.held.get(r.name, 0)
-            mass[r] = held + weights.title * in_title + weights.description * in_text
-        plain = weights.title * title.get(PLAIN, 0) + weights.description * description.get(PLAIN, 0)
+            mass[r] = held + weights.title * in_title + in_description * in_text
+        plain = weights.title * title.get(PLAIN, 0) + in_description * description.get(PLAIN, 0)
         beside: Mapping[Side, Mapping[str, Mapping[str, int]]]
         beside = {"left": evidence.left, "right": evidence.right}
         return _Surface(_log_priors(mass, plain, weights), uses, beside)
 
-    def _with_company(self, alone: Sequence[LogScores], at: int) -> LogScores:
+    def _with_company(self, scores: LogScores, company: Sequence[Reading]) -> LogScores:
         """Return the scores of one span with what the likely readings of the others say of it."""
-        scores = dict(alone[at])
-        for other_at, other_scores in enumerate(alone):
-            other, probability = _best(other_scores)
-            if other_at == at or other is None or probability < _SURE:
-                continue
-            for reading in scores:
-                if reading is not None:
-                    scores[reading] += self._weights.company * self._log_lift(reading, other)
-        return scores
+        weight = self._weights.company
+        return {
+            reading: score
+            if reading is None
+            else score + weight * sum(self._log_lift(reading, other) for other in company)
+            for reading, score in scores.items()
+        }
 
     def _log_lift(self, reading: Reading, other: Reading) -> float:
         """Return log P(reading, other) / (P(reading) P(other)) over products, smoothed towards 0."""
@@ -222,8 +231,9 @@ class EntityLinker:
 
 
 def _log_priors(mass: Mapping[Reading, float], plain: float, weights: LinkingWeights) -> LogScores:
+    total = sum(mass.values())
     partial = any(reading.form is Form.PARTIAL for reading in mass)
-    presumed = (weights.partial if partial else weights.plain) * sum(mass.values())
+    presumed = weights.partial * total if partial else weights.plain * math.sqrt(total)
     logs: LogScores = {reading: math.log(value + _TINY) for reading, value in mass.items()}
     logs[None] = math.log(presumed + plain + _TINY)
     return logs
@@ -236,7 +246,13 @@ def _softmax(scores: LogScores) -> dict[Reading | None, float]:
     return {reading: weight / total for reading, weight in weights.items()}
 
 
-def _best(scores: LogScores) -> tuple[Reading | None, float]:
-    probabilities = _softmax(scores)
-    best = max(probabilities, key=lambda reading: probabilities[reading])
-    return best, probabilities[best]
+def _company(alone: Sequence[LogScores]) -> dict[Reading, set[int]]:
+    """Return the first readings that are likely by themselves, each with the spans that have it."""
+    company: dict[Reading, set[int]] = {}
+    for at, scores in enumerate(alone):
+        probabilities = _softmax(scores)
+        best = max(probabilities, key=lambda reading: probabilities[reading])
+        known = best in company or len(company) < _MOST_COMPANY
+        if best is not None and probabilities[best] >= _SURE and known:
+            company.setdefault(best, set()).add(at)
+    return company

@@ -19,11 +19,12 @@ SIDES: tuple[Side, ...] = ("left", "right")
 
 _SILENT = frozenset({"^", "$"})
 _SMOOTHING = 20.0  # occurrences presumed of each reading before any catalogue is read
+_MOST = 1.0  # one kind of neighbour never says more: catalogues are not worded like queries
 _SOURCE_WEIGHTS: Mapping[TextSource, float] = {"title": 1.0, "description": 0.3}
 
 _FUNCTION_WORDS = (
     "a an the in of with by from for and or to on at as is are it its this that your our their my no not"
-    " all any under over like into per than very so too more most"
+    " all any under over like into per than very so too more most brand label designer maker"
 )
 FUNCTION_WORDS = frozenset(_FUNCTION_WORDS.split())
 
@@ -77,17 +78,25 @@ def _with_hyphen(word: str, gap: Gap) -> str:
 # How much likelier than usual a kind of neighbour is beside a proper name, another value and a plain word,
 # before any catalogue is read; it matters where a catalogue's texts never show the reading.
 _CUES: Mapping[tuple[Side, str], tuple[float, float, float]] = {
-    ("left", "by"): (4.0, 0.2, 0.7),
-    ("left", "from"): (4.0, 0.3, 0.7),
-    ("left", "in"): (0.2, 1.5, 1.5),
-    ("left", "with"): (0.3, 1.2, 1.5),
-    ("left", "of"): (0.5, 1.0, 1.5),
-    ("left", "a"): (0.7, 1.0, 1.5),
-    ("left", "the"): (0.7, 0.7, 1.5),
-    ("left", "-w"): (0.3, 0.7, 2.0),
-    ("right", "-w"): (0.1, 0.5, 2.0),
-    ("left", "w"): (0.6, 0.9, 1.5),
-    ("right", "w"): (0.6, 0.9, 1.5),
+    ("left", "brand"): (4.0, 0.2, 0.5),
+    ("left", "label"): (3.0, 0.3, 0.7),
+    ("left", "designer"): (3.0, 0.5, 0.7),
+    ("left", "by"): (3.0, 0.3, 0.7),
+    ("left", "from"): (3.0, 0.4, 0.7),
+    ("left", "in"): (0.3, 1.2, 1.2),
+    ("left", "with"): (0.3, 1.0, 1.3),
+    ("left", "of"): (0.5, 1.0, 1.3),
+    ("left", "a"): (0.5, 1.0, 1.3),
+    ("left", "an"): (0.5, 1.0, 1.3),
+    ("left", "the"): (0.7, 0.7, 1.3),
+    ("left", "as"): (0.5, 0.4, 1.5),
+    ("left", "to"): (0.5, 0.4, 1.5),
+    ("left", "w"): (0.6, 0.9, 1.3),
+    ("left", "-w"): (0.3, 0.7, 1.5),
+    ("right", "brand"): (4.0, 0.2, 0.5),
+    ("right", "of"): (0.4, 0.8, 1.3),
+    ("right", "w"): (0.6, 0.9, 1.3),
+    ("right", "-w"): (0.1, 0.5, 1.5),
 }
 
 
@@ -98,9 +107,7 @@ class NeighbourCues:
     brand is seldom named, must not make a brand after "from" unlikely.
     """
 
-    def __init__(
-        self, contexts: Mapping[TextSource, Mapping[Side, Mapping[str, Mapping[str, int]]]]
-    ) -> None:
+    def __init__(self, contexts: Mapping[TextSource, Mapping[Side, Mapping[str, Mapping[str, int]]]]) -> None:
         self._counts: dict[tuple[TextSource, Side, str], Counter[str]] = {}
         self._usual: dict[tuple[TextSource, Side], Counter[str]] = {}
         for source, sides in contexts.items():
@@ -138,4 +145,4 @@ class NeighbourCues:
             counts = self._counts.get((source, side, reading), Counter())
             seen = (counts[kind] + _SMOOTHING * share) / (counts.total() + _SMOOTHING)
             log += weight * math.log(seen / share)
-        return log
+        return min(max(log, -_MOST), _MOST)

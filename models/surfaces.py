@@ -54,25 +54,23 @@ class Token(NamedTuple):
 def tokenize(text: str) -> list[Token]:
     """Return the words of `text` in order, `&` as "and"."""
     tokens: list[Token] = []
-    before = -1
+    before, gap = -1, Gap.STOP
     for match in _TOKEN.finditer(text):
         norm = normal_word(match.group())
-        if norm:
-            start, end = match.span()
-            gap = Gap.STOP if before < 0 else _gap(text, before, start, tokens[-1].norm)
-            tokens.append(Token(norm, start, end, gap))
-            before = end
+        if not norm:
+            continue
+        start, end = match.span()
+        if before >= 0:
+            between = text[before:start]
+            gap = Gap.SPACE if between == " " else _gap(between, tokens[-1].norm)
+        tokens.append(Token(norm, start, end, gap))
+        before = end
     return tokens
 
 
-def _gap(text: str, start: int, end: int, previous: str) -> Gap:
-    if end - start == 1:
-        character = text[start]
-        if character == " ":
-            return Gap.SPACE
-        if character in _HYPHENS:
-            return Gap.HYPHEN
-    between = text[start:end]
+def _gap(between: str, previous: str) -> Gap:
+    if len(between) == 1 and between in _HYPHENS:
+        return Gap.HYPHEN
     found = _STOP.search(between)
     if found is None or (found.group()[0] == "." and len(previous) <= _ABBREVIATION):
         return Gap.SPACE

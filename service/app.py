@@ -58,7 +58,7 @@ def create_app(settings: Settings, artefacts: Artefacts | None = None) -> FastAP
             Middleware(RequestContext, metrics),
             Middleware(BodyLimit, max_bytes=settings.max_body_bytes, timeout_s=settings.body_timeout_ms / 1000),
         ],
-        form_limits={"max_files": 1, "max_fields": 16, "max_part_size": 64 << 10},
+        form_limits={"max_files": 1, "max_fields": 16, "max_part_size": 1 << 20},
     )
     problems.install(app)
     for routes in (search, products, health):
@@ -95,7 +95,9 @@ def _open(settings: Settings, encoder: Encoder, bundle: Bundle, metrics: Metrics
     closing.push_async_callback(embedder.close)
     served = serve(encoder, bundle, cache, metrics)
     timeout_ms = settings.request_timeout_ms
-    engine = SearchEngine(served, embedder, ranking, metrics, timeout_ms=timeout_ms)
+    engine = SearchEngine(
+        served, embedder, ranking, metrics, timeout_ms=timeout_ms, log_queries=settings.log_queries
+    )
     readiness = Readiness(engine, embedder, ranking, keep_ms=settings.ready_cache_ms, timeout_ms=timeout_ms)
     return {"engine": engine, "readiness": readiness, "metrics": metrics}
 

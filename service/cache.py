@@ -10,13 +10,14 @@ from collections import OrderedDict
 from typing import Protocol, runtime_checkable
 
 import structlog
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 _log = structlog.stdlib.get_logger("catalens.cache")
 
+_CONNECTIONS = 16  # calls take a fraction of a millisecond: more would only queue in Redis
 _MOST_WRITES = 256  # writes under way at a time; more are dropped, for a cache may forget
 
 
@@ -178,13 +179,15 @@ class RedisCache:
         self._ttl_s = ttl_s
         self._breaker = CircuitBreaker(failures, retry_s)
         self._writes: set[asyncio.Task[None]] = set()
-        self._redis = Redis.from_url(
+        pool = BlockingConnectionPool.from_url(
             url,
+            max_connections=_CONNECTIONS,
+            timeout=self._timeout_s,
             socket_timeout=self._timeout_s,
             socket_connect_timeout=self._timeout_s,
             retry=Retry(NoBackoff(), retries=0),
-            health_check_interval=0,
         )
+        self._redis = Redis.from_pool(pool)
 
     @property
     def available(self) -> bool:
@@ -199,9 +202,12 @@ class RedisCache:
         try:
             async with asyncio.timeout(self._timeout_s):
                 value = await self._redis.get(key)
+        except ResponseError as error:
+            if not str(error).startswith("WRONGTYPE"):
+                raise self._unavailable(error) from error
+            value = None  # Redis answers; what somebody else put there is no value of ours
         except (RedisError, OSError, TimeoutError) as error:
-            self._note(error)
-            raise CacheUnavailableError(str(error)) from error
+            raise self._unavailable(error) from error
         self._breaker.succeeded()
         return value if isinstance(value, bytes) else None
 
@@ -219,6 +225,10 @@ class RedisCache:
                 await self._redis.set(key, value, ex=self._ttl_s)
         except (RedisError, OSError, TimeoutError) as error:
             self._note(error)
+
+    def _unavailable(self, error: Exception) -> CacheUnavailableError:
+        self._note(error)
+        return CacheUnavailableError(type(error).__name__)
 
     def _note(self, error: Exception) -> None:
         was_open = self._breaker.is_open

@@ -86,6 +86,9 @@ class PictureReader:
 
     def _unwrap(self, stated: bytes | str, path: str) -> PictureFile:
         data = stated if isinstance(stated, bytes) else _from_base64(stated, path)
+        if len(data) > self._limits.max_bytes:
+            msg = f"The picture has {len(data):,} bytes, more than {self._limits.max_bytes:,}."
+            raise TooLargeError(msg, path=path)
         return PictureFile(data, hashlib.sha256(data).digest())
 
     def _fetch(self, url: str, path: str) -> PictureFile:
@@ -96,6 +99,9 @@ class PictureReader:
         return PictureFile(data, hashlib.sha256(data).digest())
 
     def _measure(self, data: bytes, path: str) -> int:
+        if not data:
+            msg = "The picture is empty."
+            raise InvalidRequestError(msg, path=path)
         with _refused_at(path):
             file = read_picture_file(data, self._limits.max_pixels)
         return file.width * file.height

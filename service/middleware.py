@@ -32,7 +32,8 @@ _DOCS_POLICY = (
 CLOSE = {"connection": "close"}
 """Sent with an answer to a body that was not read: what is left of it must not be taken for a request."""
 
-SECURITY_HEADERS = {
+DEFAULT_HEADERS = {
+    "cache-control": "no-cache",
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
     "referrer-policy": "no-referrer",
@@ -44,7 +45,7 @@ _log = structlog.stdlib.get_logger("catalens.access")
 
 
 class RequestContext:
-    """Outermost: gives the request an id, answers what nobody foresaw, and accounts for the answer."""
+    """Gives the request an id, answers what nobody foresaw, and accounts for the answer."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
@@ -99,7 +100,7 @@ class _Answer:
             headers = MutableHeaders(scope=message)
             headers[REQUEST_ID_HEADER] = self._request_id
             headers.setdefault("content-security-policy", self._policy)
-            for name, value in SECURITY_HEADERS.items():
+            for name, value in DEFAULT_HEADERS.items():
                 headers.setdefault(name, value)
         elif message["type"] == "http.response.body":
             self.sent_bytes += len(message.get("body", b""))

@@ -59,7 +59,7 @@ def mix(parts: Sequence[EncodedPart]) -> Mixture | None:
     """Return the mixture of `parts`; None when they cancel each other out."""
     weighted = np.concatenate([np.float32(part.weight) * part.terms.terms for part in parts])
     length = float(np.linalg.norm(weighted.sum(axis=0)))
-    if length < _NOTHING * max(abs(part.weight) for part in parts):
+    if length <= _NOTHING * max(abs(part.weight) for part in parts):
         return None
     terms = np.divide(weighted, length, dtype=np.float32)
     vector: Vectors = terms.sum(axis=0, dtype=np.float32)

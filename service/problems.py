@@ -86,9 +86,9 @@ def from_http_exception(error: HTTPException) -> Problem:
 def from_validation_error(error: RequestValidationError) -> Problem:
     """Return the problem for a request that does not fit its schema, one entry per field at fault."""
     faults = error.errors()
-    if any(fault["type"] == "json_invalid" for fault in faults):
-        reason = str(faults[0].get("ctx", {}).get("error", "not JSON"))
-        detail = f"The body is not JSON: {reason} at character {faults[0]['loc'][-1]}."
+    first = faults[0]
+    if first["type"] == "json_invalid" and isinstance(first["loc"][-1], int):
+        detail = f"The body is not JSON: {first['ctx']['error']} at character {first['loc'][-1]}."
         return problem(ProblemType.MALFORMED_BODY, detail, [FieldError("body", detail)])
     errors = tuple(FieldError(dotted(fault["loc"]), _message(fault)) for fault in faults)
     detail = "; ".join(f"{fault.path}: {fault.message}" for fault in errors[:3])

@@ -8,6 +8,8 @@ import asyncio
 import time
 from dataclasses import asdict, dataclass
 
+import structlog
+
 from indexer.ranking import rank
 from models.product import Product
 from service.embed import Account, Embedder, kind_of
@@ -18,6 +20,9 @@ from service.query import Query
 from service.served import Served
 from service.telemetry import Metrics
 from service.understand import LinkedEntity
+
+
+_log = structlog.stdlib.get_logger("catalens.search")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +75,33 @@ class Answer:
 
 
 class SearchEngine:
-    """Answers queries from what is served."""
+    """Answers queries from what is served.
+
+    Args:
+        served: The bundle to begin with.
+        embedder: Turns queries into vectors.
+        ranking: Threads that read and rank.
+        metrics: Told of stages and of what an answer went without.
+        timeout_ms: For one answer.
+        log_queries: Whether to log the words people search for.
+    """
 
     def __init__(
-        self, served: Served, embedder: Embedder, ranking: BoundedPool, metrics: Metrics, *, timeout_ms: int
+        self,
+        served: Served,
+        embedder: Embedder,
+        ranking: BoundedPool,
+        metrics: Metrics,
+        *,
+        timeout_ms: int,
+        log_queries: bool = False,
     ) -> None:
         self._served = served
         self._embedder = embedder
         self._ranking = ranking
         self._metrics = metrics
         self._timeout_s = timeout_ms / 1000
+        self._log_queries = log_queries
 
     @property
     def served(self) -> Served:
@@ -102,10 +124,15 @@ class SearchEngine:
                 raise
             msg = f"No answer within {self._timeout_s:g} s."
             raise DeadlineError(msg) from error
+        self._account(answer)
+        return answer
+
+    def _account(self, answer: Answer) -> None:
         self._metrics.stages(asdict(answer.timings))
         for part in answer.degraded:
             self._metrics.degraded(part)
-        return answer
+        if self._log_queries:
+            _log.info("query", texts=[part.text for part in answer.query.texts], hits=len(answer.hits))
 
     async def _search(self, query: Query, served: Served) -> Answer:
         began = time.perf_counter()

@@ -19,6 +19,7 @@ from prometheus_client import (
     ProcessCollector,
     generate_latest,
 )
+from structlog.dev import plain_traceback
 from structlog.typing import Processor
 
 from service.settings import LogFormat, LogLevel
@@ -122,10 +123,12 @@ def configure_logging(level: LogLevel, log_format: LogFormat) -> None:
     )
     root = logging.getLogger()
     root.handlers = [handler]
-    root.setLevel(level.value.upper())
+    root.setLevel(logging.WARNING)
+    for name in ("catalens", "uvicorn"):
+        logging.getLogger(name).setLevel(level.value.upper())
 
 
 def _last(log_format: LogFormat) -> list[Processor]:
     if log_format is LogFormat.CONSOLE:
-        return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain_traceback)]
     return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]

@@ -48,10 +48,16 @@ def handbag(pen: Pen) -> None:
     else:
         pen.line(both_open([(54, top + 6), (90, 40, 30, 16), (14, 8, 0, 8)]), pen.second, 5)
     if shape == "trapezoid":
-        body, band = sym([(0, top), (52, top), (76, 192), (74, 198), (0, 198)]), closed([(-72, 176), (72, 176), (76, 194), (74, 198), (-74, 198), (-76, 194)])
+        body, band = (
+            sym([(0, top), (52, top), (76, 192), (74, 198), (0, 198)]),
+            closed([(-72, 176), (72, 176), (76, 194), (74, 198), (-74, 198), (-76, 194)]),
+        )
         low = 172.0
     elif shape == "half moon":
-        body, band = sym([(0, top), (66, top), (88, 190, 0, 198)]), sym([(0, 178), (40, 174, 62, 158), (44, 196, 0, 198)])
+        body, band = (
+            sym([(0, top), (66, top), (88, 190, 0, 198)]),
+            sym([(0, 178), (40, 174, 62, 158), (44, 196, 0, 198)]),
+        )
         low = 152.0
     else:
         body, band = middle_rect(top - 8, 70, 100, 7), middle_rect(176, 70, 20, 6)
@@ -77,7 +83,9 @@ def clutch(pen: Pen) -> None:
         pen.line(line(-84, 114, 84, 114), pen.ink, 2)
     else:
         pen.body(sym([(0, 66), (74, 66, 92, 140), (40, 182, 0, 182)]))
-        pen.line("".join(line(x * 0.16, 178, x, 92 + abs(x) * 0.36) for x in (-70, -36, 0, 36, 70)), pen.ink, 2, opacity=0.7)
+        pen.line(
+            "".join(line(x * 0.16, 178, x, 92 + abs(x) * 0.36) for x in (-70, -36, 0, 36, 70)), pen.ink, 2, opacity=0.7
+        )
         pen.line(both_open([(0, 66), (74, 66, 91, 139)]), pen.second, 6)
     if pen.has("clasp", "ball"):
         y = {"envelope": 148, "oval": 72, "fan": 62}[shape]
@@ -90,7 +98,13 @@ def clutch(pen: Pen) -> None:
         y = {"envelope": 92, "oval": 92, "fan": 88}[shape]
         pen.trim(both([(2, y), (22, y - 22, 38, y - 18), (44, y, 38, y + 18), (22, y + 22, 2, y)]))
         pen.trim(rect(-7, y - 9, 14, 18, 4))
-    pen.season({"envelope": line(-80, 171, 80, 171), "oval": both_open([(0, 170), (48, 168, 74, 142)]), "fan": both_open([(0, 176), (40, 176, 84, 142)])}[shape])
+    pen.season(
+        {
+            "envelope": line(-80, 171, 80, 171),
+            "oval": both_open([(0, 170), (48, 168, 74, 142)]),
+            "fan": both_open([(0, 176), (40, 176, 84, 142)]),
+        }[shape]
+    )
     pen.emblem(44, 150 if shape == "envelope" else 138, 32)
 
 
@@ -111,7 +125,10 @@ def suitcase(pen: Pen) -> None:
         pen.line("".join(line(x + 2.6, 68, x + 2.6, 192) for x in range(-50, 51, 20)), "#ffffff", 1.3, opacity=0.5)
         pen.line(sym(shell), pen.second, 4)
     elif pen.has("shell", "cornered"):
-        pen.trim(both([(66, 60), (66, 92), (38, 64), (38, 60), (56, 58)]) + both([(66, 200), (66, 168), (38, 196), (38, 200)]))
+        pen.trim(
+            both([(66, 60), (66, 92), (38, 64), (38, 60), (56, 58)])
+            + both([(66, 200), (66, 168), (38, 196), (38, 200)])
+        )
     else:
         pen.trim(rect(-44, 58, 15, 144, 2) + rect(29, 58, 15, 144, 2))
         pen.metal(rect(-47, 90, 21, 18, 3) + rect(26, 90, 21, 18, 3))

@@ -3,7 +3,7 @@
 from demo.forms.torso import Cut, cuffs, dressed, neckband
 from demo.palette import darker
 from demo.pen import Pen
-from demo.shapes import Segment, both, both_open, line, middle_rect, open_path, rect, sym
+from demo.shapes import Segment, backwards, both, both_open, line, middle_rect, open_path, rect, sym
 
 
 def _tiers(pen: Pen, top: float, bottom: float, narrow: float, wide: float) -> None:
@@ -15,13 +15,11 @@ def _tiers(pen: Pen, top: float, bottom: float, narrow: float, wide: float) -> N
         b = narrow + (wide - narrow) * (number + 1) / 3 + 4
         low = y + step + 3
         waves: list[Segment] = [(0, low)]
-        for k in range(4):
-            waves.append((b * (k + 0.5) / 4, low + (7 if k % 2 else -2), b * (k + 1) / 4, low - (2 if k == 3 else 0)))
-        half: list[Segment] = [(0, y), (a, y), waves[-1][-2:]]
-        for k in range(3, 0, -1):
-            half.append((*waves[k + 1][:2], *waves[k][-2:]))
-        half.append((*waves[1][:2], 0, low))
-        pen.body(sym(half))
+        waves += [
+            (b * (k + 0.5) / 4, low + (7 if k % 2 else -2), b * (k + 1) / 4, low - (2 if k == 3 else 0))
+            for k in range(4)
+        ]
+        pen.body(sym([(0, y), (a, y), *backwards(waves)]))
 
 
 def dress(pen: Pen) -> None:
@@ -60,7 +58,9 @@ def skirt(pen: Pen) -> None:
     elif pen.has("shape", "pencil"):
         pen.body(sym([(0, 46), (36, 46), (52, 80, 46, 110), (wide, low), (0, low + 2)]))
     else:
-        pen.body(sym([(0, 46), (36, 46), (wide * 0.75, (46 + low) / 2 - 4, wide, low - 6), (wide / 2, low + 6, 0, low + 4)]))
+        pen.body(
+            sym([(0, 46), (36, 46), (wide * 0.75, (46 + low) / 2 - 4, wide, low - 6), (wide / 2, low + 6, 0, low + 4)])
+        )
     if pen.has("shape", "pleated"):
         pen.line("".join(line(k * 8, 52, k * wide / 4.6, low - 2) for k in range(-4, 5)), darker(pen.main, 0.6), 2.4)
     pen.trim(middle_rect(38, 37, 13, 3))
@@ -101,7 +101,12 @@ def trousers(pen: Pen) -> None:
 
 def _waist(pen: Pen, y: float) -> None:
     if pen.has("waist", "drawstring"):
-        pen.line(both_open([(0, y), (14, y - 6, 13, y + 8), (6, y + 10, 0, y)]) + both_open([(0, y), (7, y + 14, 6, y + 28)]), "#fbf7ea", 3.4)
+        pen.line(
+            both_open([(0, y), (14, y - 6, 13, y + 8), (6, y + 10, 0, y)])
+            + both_open([(0, y), (7, y + 14, 6, y + 28)]),
+            "#fbf7ea",
+            3.4,
+        )
         pen.line(both_open([(0, y), (7, y + 14, 6, y + 28)]), "#6d665a", 0.8)
     else:
         pen.button(0, y, 5, pen.hardware)
@@ -110,7 +115,15 @@ def _waist(pen: Pen, y: float) -> None:
 def shorts(pen: Pen) -> None:
     """Draw shorts."""
     low = 122.0 if pen.has("length", "short") else 178.0
-    half: list[Segment] = [(0, 50), (42, 50), (54, 84), (62 if low < 150 else 60, low - 4), (8, low + 4), (2, 104), (0, 100)]
+    half: list[Segment] = [
+        (0, 50),
+        (42, 50),
+        (54, 84),
+        (62 if low < 150 else 60, low - 4),
+        (8, low + 4),
+        (2, 104),
+        (0, 100),
+    ]
     pen.body(sym(half))
     pen.line(line(0, 62, 0, 100))
     edge = [(60.0, low - 8), (9.0, low)]

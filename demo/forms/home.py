@@ -52,8 +52,18 @@ def cushion(pen: Pen) -> None:
     """Draw a cushion."""
     shape = pen.item.details["shape"]
     rx, ry = {"square": (72.0, 72.0), "round": (76.0, 76.0), "oblong": (92.0, 50.0)}[shape]
-    body = ellipse(0, 114, rx, ry) if shape == "round" else closed(
-        [(-rx, 114 - ry), (0, 114 - ry + 14, rx, 114 - ry), (rx - 14, 114, rx, 114 + ry), (0, 114 + ry - 14, -rx, 114 + ry), (-rx + 14, 114, -rx, 114 - ry)]
+    body = (
+        ellipse(0, 114, rx, ry)
+        if shape == "round"
+        else closed(
+            [
+                (-rx, 114 - ry),
+                (0, 114 - ry + 14, rx, 114 - ry),
+                (rx - 14, 114, rx, 114 + ry),
+                (0, 114 + ry - 14, -rx, 114 + ry),
+                (-rx + 14, 114, -rx, 114 - ry),
+            ]
+        )
     )
     corners = [(-rx, 114 - ry), (rx, 114 - ry), (rx, 114 + ry), (-rx, 114 + ry)]
     if shape == "round":
@@ -65,13 +75,23 @@ def cushion(pen: Pen) -> None:
         for x, y in corners:
             away = math.atan2(y - 114, x)
             for turn in (-0.5, -0.17, 0.17, 0.5):
-                pen.line(line(x * 0.94, 114 + (y - 114) * 0.94, x + 20 * math.cos(away + turn), y + 20 * math.sin(away + turn)), pen.second, 4)
+                pen.line(
+                    line(
+                        x * 0.94, 114 + (y - 114) * 0.94, x + 20 * math.cos(away + turn), y + 20 * math.sin(away + turn)
+                    ),
+                    pen.second,
+                    4,
+                )
             pen.button(x * 0.97, 114 + (y - 114) * 0.97, 6)
     pen.body(body)
     if pen.has("edge", "piping"):
         pen.line(body, darker(pen.second, 0.4), 9)
         pen.line(body, pen.second, 6.4)
-    inner = ellipse(0, 114, rx - 14, ry - 14) if shape == "round" else rect(-rx + 21, 114 - ry + 19, 2 * rx - 42, 2 * ry - 38, 14)
+    inner = (
+        ellipse(0, 114, rx - 14, ry - 14)
+        if shape == "round"
+        else rect(-rx + 21, 114 - ry + 19, 2 * rx - 42, 2 * ry - 38, 14)
+    )
     pen.season(inner)
     pen.emblem(rx * 0.3, 114 + ry * 0.22, 35)
 
@@ -139,5 +159,3 @@ def clock(pen: Pen) -> None:
     pen.line(line(0, 100, -18, 84) + line(0, 100, 8, 68), mark, 3.4)
     pen.season(open_path([(-48, 156), (0, 188, 48, 156)]))
     pen.emblem(0, 124, 29)
-
-

@@ -11,7 +11,11 @@ def _gem(pen: Pen, path: str, x: float, y: float, size: float) -> None:
     """Draw a cut stone in the first colour."""
     pen.flat(path, pen.main)
     pen.flat(polygon(x, y, size * 0.5, 6), lighter(pen.main, 0.55), 0.8)
-    pen.flat(closed([(x - size * 0.6, y - size * 0.2), (x - size * 0.2, y - size * 0.7), (x - size * 0.1, y - size * 0.3)]), "#ffffff", 0.85)
+    pen.flat(
+        closed([(x - size * 0.6, y - size * 0.2), (x - size * 0.2, y - size * 0.7), (x - size * 0.1, y - size * 0.3)]),
+        "#ffffff",
+        0.85,
+    )
     pen.line(path, "#77797f" if brightness(pen.main) < 60 else darker(pen.main, 0.5), 1.8)
 
 
@@ -110,7 +114,11 @@ def ring(pen: Pen) -> None:
         for k in range(24):
             a = math.tau * k / 24
             b = a + 0.22
-            pen.line(line(inner * math.cos(a), 138 + inner * math.sin(a), outer * math.cos(b), 138 + outer * math.sin(b)), darker(pen.material.raw, 0.5), 2.4)
+            pen.line(
+                line(inner * math.cos(a), 138 + inner * math.sin(a), outer * math.cos(b), 138 + outer * math.sin(b)),
+                darker(pen.material.raw, 0.5),
+                2.4,
+            )
     else:
         pen.line(circle(0, 138, 50.5), pen.second, 5)
     kind = pen.item.details["stone"]
@@ -121,7 +129,7 @@ def ring(pen: Pen) -> None:
         pen.raw(rect(-28, 40, 56, 48, 5))
         _gem(pen, rect(-23, 45, 46, 38, 7), 0, 64, 24)
     elif kind == "trio":
-        for x, y, size in ((-31, 80, 14), (31, 80, 14), (0, 68, 21)):
+        for x, y, size in ((-31.0, 80.0, 14.0), (31.0, 80.0, 14.0), (0.0, 68.0, 21.0)):
             pen.raw(circle(x, y, size + 3))
             _gem(pen, polygon(x, y, size, 8), x, y, size)
     else:
@@ -159,7 +167,10 @@ def necklace(pen: Pen) -> None:
     }
     pen.raw(circle(0, 146, 6))
     pen.raw(shapes[kind])
-    pen.add(f'<g transform="translate(112 180) scale(.74) translate(-112 -180)"><path d="{shapes[kind]}" fill="{pen.main}"/><path d="{shapes[kind]}" fill="url(#gloss)"/></g>')
+    pen.add('<g transform="translate(112 180) scale(.74) translate(-112 -180)">')
+    pen.flat(shapes[kind], pen.main)
+    pen.flat(shapes[kind], "url(#gloss)")
+    pen.add("</g>")
     pen.line(shapes[kind], darker(pen.material.raw, 0.45), 1.8)
     pen.tag(74, 172, 64, 72)
 
@@ -178,7 +189,21 @@ def earrings(pen: Pen) -> None:
             pen.raw(circle(x, 56, 11))
             _bead(pen, x, 78, 7)
             pen.line(line(x, 66, x, 100), pen.material.raw, 3)
-            _gem(pen, closed([(x, 90), (x + 8, 112, x + 22, 128, x + 20, 148), (x + 18, 172, x, 172), (x - 18, 172, x - 20, 148), (x - 22, 128, x - 8, 112, x, 90)]), x, 146, 18)
+            _gem(
+                pen,
+                closed(
+                    [
+                        (x, 90),
+                        (x + 8, 112, x + 22, 128, x + 20, 148),
+                        (x + 18, 172, x, 172),
+                        (x - 18, 172, x - 20, 148),
+                        (x - 22, 128, x - 8, 112, x, 90),
+                    ]
+                ),
+                x,
+                146,
+                18,
+            )
             pen.line(ellipse(x, 146, 23, 29), pen.material.raw, 2.4)
         elif kind == "studs":
             pen.raw(star(x, 90, 36, 27, 6))

@@ -83,7 +83,13 @@ def bowl(pen: Pen) -> None:
     shape = pen.item.details["shape"]
     rim, top, low = {"footed": (80.0, 92.0, 170.0), "deep": (70.0, 84.0, 196.0), "shallow": (98.0, 118.0, 186.0)}[shape]
     if pen.has("rim", "handles"):
-        _tube(pen, both_open([(rim - 8, top + 10), (rim + 18, top + 4, rim + 14, top + 22), (rim + 8, top + 34, rim - 14, top + 32)]), 8)
+        _tube(
+            pen,
+            both_open(
+                [(rim - 8, top + 10), (rim + 18, top + 4, rim + 14, top + 22), (rim + 8, top + 34, rim - 14, top + 32)]
+            ),
+            8,
+        )
     if shape == "footed":
         pen.raw(sym([(0, 166), (16, 166), (18, 186, 40, 198), (0, 199)]))
     half: list[Segment] = [(0, top), (rim, top), (rim - 2, low - 26, 34, low), (0, low + 2)]
@@ -95,7 +101,9 @@ def bowl(pen: Pen) -> None:
         for k in range(count):
             x = -rim + 2 * rim * (k + 0.5) / count
             pen.flat(circle(x, top + 9 * (1 - (x / rim) ** 2) ** 0.5, rim / count * 1.15), pen.material.raw)
-            pen.line(circle(x, top + 9 * (1 - (x / rim) ** 2) ** 0.5, rim / count * 1.15), darker(pen.material.raw, 0.4), 1.4)
+            pen.line(
+                circle(x, top + 9 * (1 - (x / rim) ** 2) ** 0.5, rim / count * 1.15), darker(pen.material.raw, 0.4), 1.4
+            )
     pen.trim(ellipse(0, top, rim, 15))
     pen.flat(ellipse(0, top + 4, rim - 9, 10), darker(pen.second, 0.4), 0.8)
     pen.line(ellipse(0, top, rim, 15), pen.material.raw, 3.6)
@@ -109,7 +117,16 @@ def bottle(pen: Pen) -> None:
     halves: dict[str, list[Segment]] = {
         "slim": [(0, 52), (16, 52), (16, 62), (34, 68, 34, 92), (34, 196), (33, 203, 24, 203), (0, 203)],
         "wide": [(0, 56), (26, 56), (26, 64), (54, 68, 54, 96), (54, 192), (53, 203, 40, 203), (0, 203)],
-        "waisted": [(0, 56), (20, 56), (20, 64), (46, 70, 44, 96), (24, 130, 44, 160), (46, 196), (44, 203, 34, 203), (0, 203)],
+        "waisted": [
+            (0, 56),
+            (20, 56),
+            (20, 64),
+            (46, 70, 44, 96),
+            (24, 130, 44, 160),
+            (46, 196),
+            (44, 203, 34, 203),
+            (0, 203),
+        ],
     }
     neck = halves[shape][1][0]
     pen.body(sym(halves[shape]))
@@ -127,4 +144,3 @@ def bottle(pen: Pen) -> None:
         pen.line("".join(line(x, 33, x, 50) for x in range(-int(neck) + 2, int(neck), 6)), darker(pen.second, 0.5), 2)
     pen.season(line(-foot + 2, 176, foot - 2, 176))
     pen.emblem(0, 116 if shape != "waisted" else 92, 36 if shape != "slim" else 34)
-

@@ -57,7 +57,16 @@ def coat(pen: Pen) -> None:
     """Draw a coat."""
     details = pen.item.details
     hem = 206.0 if pen.has("length", "long") else 170.0
-    cut = Cut(neck="high", sleeves="long", armpit=50, waist=46, hem=58 if hem > 190 else 52, waist_y=122, hem_y=hem - 5, loose=0.7)
+    cut = Cut(
+        neck="high",
+        sleeves="long",
+        armpit=50,
+        waist=46,
+        hem=58 if hem > 190 else 52,
+        waist_y=122,
+        hem_y=hem - 5,
+        loose=0.7,
+    )
     dressed(pen, cut)
     cuffs(pen, "long", 0.7, 9)
     pen.season(both_open([(0, hem - 5), (30, hem - 5, cut.hem - 2, hem - 10)]) + both_open([(88, 168), (70, 171)]))
@@ -78,7 +87,9 @@ def coat(pen: Pen) -> None:
     else:
         pen.line(line(8, 70, 2, hem))
         pen.trim(middle_rect(128, 47, 11, 2))
-        pen.trim(closed([(2, 132), (12, 134), (20, 176), (8, 178)]) + closed([(-6, 132), (4, 134), (-6, 168), (-18, 164)]))
+        pen.trim(
+            closed([(2, 132), (12, 134), (20, 176), (8, 178)]) + closed([(-6, 132), (4, 134), (-6, 168), (-18, 164)])
+        )
         pen.trim(rect(-8, 124, 18, 19, 4))
     _collar(pen, details["collar"])
     pen.line(both_open([(20, 158), (36, 150)]), opacity=0.8)

@@ -2,7 +2,7 @@
 
 import math
 
-from demo.palette import darker, lighter
+from demo.palette import darker
 from demo.pen import Pen
 from demo.shapes import Segment, both, both_open, circle, closed, ellipse, line, middle_rect, open_path, rect, sym
 
@@ -11,7 +11,12 @@ def _fluff(pen: Pen, x: float, y: float, radius: float) -> None:
     """Draw a pompom."""
     pen.flat(circle(x, y, radius), pen.second)
     spokes = "".join(
-        line(x + radius * 0.25 * math.cos(a), y + radius * 0.25 * math.sin(a), x + radius * 1.1 * math.cos(a), y + radius * 1.1 * math.sin(a))
+        line(
+            x + radius * 0.25 * math.cos(a),
+            y + radius * 0.25 * math.sin(a),
+            x + radius * 1.1 * math.cos(a),
+            y + radius * 1.1 * math.sin(a),
+        )
         for a in (math.tau * k / 14 for k in range(14))
     )
     pen.line(spokes, darker(pen.second, 0.3), 1.4)
@@ -30,7 +35,21 @@ def _scarf_end(pen: Pen, left: float, right: float, low: float) -> None:
 def scarf(pen: Pen) -> None:
     """Draw a scarf, hanging or wrapped."""
     if pen.has("shape", "hanging"):
-        pen.body(closed([(-44, 54), (-40, 20, 0, 14), (40, 20, 44, 54), (46, 172), (14, 172), (12, 66), (0, 54, -12, 66), (-14, 190), (-46, 190)]))
+        pen.body(
+            closed(
+                [
+                    (-44, 54),
+                    (-40, 20, 0, 14),
+                    (40, 20, 44, 54),
+                    (46, 172),
+                    (14, 172),
+                    (12, 66),
+                    (0, 54, -12, 66),
+                    (-14, 190),
+                    (-46, 190),
+                ]
+            )
+        )
         _scarf_end(pen, 14, 46, 172)
         _scarf_end(pen, -46, -14, 190)
         pen.emblem(29, 122)
@@ -39,7 +58,9 @@ def scarf(pen: Pen) -> None:
     _scarf_end(pen, 9, 45, 178)
     pen.body(ellipse(0, 66, 66, 40))
     pen.flat(ellipse(0, 50, 36, 15), darker(pen.main, 0.65))
-    pen.line(open_path([(-58, 60), (-30, 96, 40, 92)]) + open_path([(-50, 84), (0, 108, 56, 72)]), pen.ink, 2.4, opacity=0.7)
+    pen.line(
+        open_path([(-58, 60), (-30, 96, 40, 92)]) + open_path([(-50, 84), (0, 108, 56, 72)]), pen.ink, 2.4, opacity=0.7
+    )
     pen.emblem(25, 124)
 
 
@@ -80,7 +101,9 @@ def gloves(pen: Pen) -> None:
         tip = 62.0 if kind == "fingerless" else 30.0
         drop = 0.0 if kind == "fingerless" else 10.0
         fingers = [(17.0, tip + drop), (32.0, tip), (47.0, tip), (62.0, tip + 1.4 * drop)]
-        hand = closed([(18, 150), (17, 80), (77, 80), (70, 150)]) + "".join(rect(x, y, 14, 80, 0 if drop == 0 else 7) for x, y in fingers)
+        hand = closed([(18, 150), (17, 80), (77, 80), (70, 150)]) + "".join(
+            rect(x, y, 14, 80, 0 if drop == 0 else 7) for x, y in fingers
+        )
     for side in (1, -1):
         pen.add(f'<g transform="translate({112 + 2 * side} 0) scale({side} 1) translate(-112 0)">')
         if kind == "fingerless":
@@ -109,7 +132,9 @@ def socks(pen: Pen) -> None:
             (x + 52, 204, x + 30, 202), (x - 10, 196, x - 18, 172),
         ]  # fmt: skip
         pen.body(closed(foot))
-        pen.trim(closed([(x + 38, 168), (x + 62, 178, x + 58, 194), (x + 52, 204, x + 36, 202), (x + 28, 184, x + 38, 168)]))
+        pen.trim(
+            closed([(x + 38, 168), (x + 62, 178, x + 58, 194), (x + 52, 204, x + 36, 202), (x + 28, 184, x + 38, 168)])
+        )
         pen.trim(closed([(x - 18, 152), (x + 2, 162, x + 0, 188), (x - 14, 182, x - 18, 170)]))
         if pen.has("cuff", "frilled"):
             pen.line("".join(circle(x - 16 + 7 * k, top, 4) for k in range(6)), pen.second, 4)
@@ -117,7 +142,11 @@ def socks(pen: Pen) -> None:
             pen.line(line(x - 15, top + 12, x + 17, top + 12) + line(x - 15, top + 22, x + 17, top + 22), pen.second, 5)
         else:
             pen.trim(rect(x - 19, top - 5, 40, 15, 3))
-            pen.line("".join(line(x - 14 + 6 * k, top - 3, x - 14 + 6 * k, top + 8) for k in range(6)), darker(pen.second, 0.4), 1.5)
+            pen.line(
+                "".join(line(x - 14 + 6 * k, top - 3, x - 14 + 6 * k, top + 8) for k in range(6)),
+                darker(pen.second, 0.4),
+                1.5,
+            )
         pen.season(line(x - 16, top + 28, x + 18, top + 28))
     pen.emblem(27, max(top + 52, 142), 31)
 
@@ -146,9 +175,13 @@ def belt(pen: Pen) -> None:
     """Draw a coiled belt with its buckle in front."""
     band = closed([(-90, 84), (-90, 62, 0, 58), (90, 62, 90, 84), (90, 108), (90, 88, 0, 84), (-90, 88, -90, 108)])
     pen.flat(band, darker(pen.main, 0.45))
-    front = closed([(-90, 84), (-84, 112, 0, 116), (84, 112, 90, 84), (90, 118), (84, 146, 0, 150), (-84, 146, -90, 118)])
+    front = closed(
+        [(-90, 84), (-84, 112, 0, 116), (84, 112, 90, 84), (90, 118), (84, 146, 0, 150), (-84, 146, -90, 118)]
+    )
     pen.body(front)
-    edges = open_path([(-88, 90), (-80, 117, 0, 120), (80, 117, 88, 90)]) + open_path([(-88, 115), (-80, 141, 0, 145), (80, 141, 88, 115)])
+    edges = open_path([(-88, 90), (-80, 117, 0, 120), (80, 117, 88, 90)]) + open_path(
+        [(-88, 115), (-80, 141, 0, 145), (80, 141, 88, 115)]
+    )
     pen.line(edges, pen.second, 3.4)
     if pen.has("studs", "studs"):
         for k in range(-5, 6):

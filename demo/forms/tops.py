@@ -43,7 +43,9 @@ def top(pen: Pen) -> None:
     pen.line(both_open([(0, neck), (14, neck, 20, 62), (34, 66)]), pen.second, 5)
     if pen.has("hem", "peplum"):
         pen.line(both_open([(0, 146), (20, 146, waist, 142)]), pen.ink, 2.5)
-        pen.line(both_open([(12, 148), (16, 174, 22, hem_y + 4)]) + both_open([(26, 147), (36, 170, 44, hem_y)]), opacity=0.6)
+        pen.line(
+            both_open([(12, 148), (16, 174, 22, hem_y + 4)]) + both_open([(26, 147), (36, 170, 44, hem_y)]), opacity=0.6
+        )
     pen.season(both_open([(0, hem_y), (20, hem_y, 41 if waist == 40 else 56, hem_y - 5)]))
     pen.emblem(0 if pen.back else 16, 100)
 
@@ -84,7 +86,9 @@ def shirt(pen: Pen) -> None:
 def _cables(pen: Pen) -> None:
     for x in (-30, -10):
         for y in range(78, 180, 14):
-            left = open_path([(x, y), (x + 9, y + 4, x, y + 14)]) + open_path([(x + 8, y), (x - 1, y + 4, x + 8, y + 14)])
+            left = open_path([(x, y), (x + 9, y + 4, x, y + 14)]) + open_path(
+                [(x + 8, y), (x - 1, y + 4, x + 8, y + 14)]
+            )
             pen.line(left, lighter(pen.main, 0.4), 5)
             pen.line(left, pen.ink, 1.6)
 

@@ -52,9 +52,9 @@ def sleeve(length: str, loose: float = 0.0) -> tuple[list[Segment], list[Segment
         "long": ((90, 180), (68, 184)),
     }
     (ox, oy), (ix, iy) = ends[length]
-    ox, ix = ox + 6 * loose, ix - 2 * loose
-    outline: list[Segment] = [(sx, sy), (sx + 20, sy + 8, ox, oy), (ix, iy), (54, 100, 46, 92)]
-    return outline, [(ox, oy), (ix, iy)]
+    outer, inner = (ox + 6 * loose, oy), (ix - 2 * loose, iy)
+    outline: list[Segment] = [(sx, sy), (sx + 20, sy + 8, *outer), inner, (54, 100, 46, 92)]
+    return outline, [outer, inner]
 
 
 def half_torso(cut: Cut, *, back: bool = False) -> list[Segment]:

@@ -22,8 +22,9 @@ from torch import nn
 from tqdm import tqdm
 
 from models.checkpoint import CARD_FILE, Card, DataCard, TrainingCard, save_checkpoint
-from models.clip import Backbone, open_backbone, resolve_device, unit_pixels
+from models.clip import Backbone, open_backbone
 from models.eiclip import EiClip, EntityMode, EntityTable, unit_texts
+from models.encoding import resolve_device
 from models.evaluate import recalls
 from models.product import canonical_text
 from models.train.config import OptimConfig, TrainConfig, as_json
@@ -101,7 +102,7 @@ class Trainer:
         self._config = config
         self._run = run
         self._report = report
-        self._device = resolve_device(config.run.device)
+        device = resolve_device(config.run.device)
         if config.run.threads is not None:
             torch.set_num_threads(config.run.threads)
         torch.manual_seed(config.run.seed)
@@ -112,7 +113,7 @@ class Trainer:
             config.entities.groups,
             config.entities.min_count,
         )
-        self._model = EiClip(backbone, config.entities, table).to(self._device)
+        self._model = EiClip(backbone, config.entities, table).to(device)
         self._task = ContrastiveTask(self._model, config.loss)
         self._examples = Examples(self._tables.train, _sampling(config))
         self._optimizer = make_optimizer(self._model, config.optim)
@@ -195,7 +196,7 @@ class Trainer:
             epoch=at.epoch + 1,
             loss=at.loss_sum / self._examples.steps,
             scale=float(self._model.backbone.logit_scale.detach().exp()),
-            recall=validate(self._model, self._tables.val, self._config, self._device),
+            recall=validate(self._model, self._tables.val, self._config),
         )
         if at.best is None or figures.score > at.best.score:
             write_atomically(self._run / BEST_FILE, save(model_tensors(self._model)))
@@ -306,14 +307,14 @@ def learning_rate(optim: OptimConfig, step: int, total: int) -> float:
     return optim.lr * (optim.final + (1 - optim.final) * 0.5 * (1 + math.cos(math.pi * min(1.0, share))))
 
 
-def validate(model: EiClip, table: PictureTable, config: TrainConfig, device: torch.device) -> dict[str, float]:
+def validate(model: EiClip, table: PictureTable, config: TrainConfig) -> dict[str, float]:
     """Return R@1, 5, 10 both ways over `table`: first pictures against canonical texts with their entities."""
     was_training = model.training
     model.eval()
     groups = () if config.entities.mode is EntityMode.NONE else config.entities.groups
     texts = [canonical_text(product, config.data.text_fields) for product in table.products]
     entities = [product.entities(groups) for product in table.products]
-    text = unit_texts(model, texts, entities, device)
-    image = unit_pixels(model.backbone, table.first_pictures(), device)
+    text = unit_texts(model, texts, entities)
+    image = model.backbone.unit_pixels(table.first_pictures())
     model.train(was_training)
     return recalls(image, text)

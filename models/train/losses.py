@@ -25,8 +25,8 @@ def symmetric_info_nce(images: Tensor, texts: Tensor, scale: Tensor, positives: 
 
 
 def _cross_entropy(logits: Tensor, positives: Tensor) -> Tensor:
-    target = positives / positives.sum(dim=1, keepdim=True)
-    return F.cross_entropy(logits, target.to(logits.dtype))
+    mask = positives.to(logits.dtype)
+    return F.cross_entropy(logits, mask / mask.sum(dim=1, keepdim=True))
 
 
 def same(keys: Sequence[Hashable], device: torch.device | None = None) -> Tensor:

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from PIL.Image import Image
 from tqdm import tqdm
 
-from models.clip import PixelRecipe, Pixels
 from models.picture import PictureError, decode_picture
 from models.product import Product
+from models.recipe import PixelRecipe, Pixels
 from models.train.feed import DataError, Feed, Item
 
 _LAYOUT = "1"  # changes when decoding or the layout of the file changes

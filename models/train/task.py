@@ -37,7 +37,7 @@ class ContrastiveTask(nn.Module):
 
     def forward(self, batch: Batch) -> Losses:
         """Return the losses of `batch`, whose tensors may lie on any device."""
-        backbone, device = self.model.backbone, self.model.backbone.logit_scale.device
+        backbone, device = self.model.backbone, self.model.backbone.device
         tokens, rows = self.model.read(batch.texts, batch.entities)
         images = F.normalize(backbone.image_features(batch.pixels.to(device), batch.zooms.to(device)), dim=-1)
         rows = rows.to(device)

@@ -1,11 +1,11 @@
 """The problems each route may answer with, for the OpenAPI document."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI
 from pydantic import TypeAdapter
 
+from service.api import examples
 from service.api.schemas import ProblemView
 from service.errors import PROBLEMS, ProblemType
 from service.problems import MEDIA_TYPE
@@ -32,22 +32,28 @@ def _documented(kind: ProblemType) -> dict[str, Any]:
     return {"description": title, "content": {MEDIA_TYPE: {"schema": schema, "example": example}}}
 
 
-def answered(example: Mapping[str, object], description: str) -> dict[str, Any]:
-    """Return the documentation of a good answer."""
-    return {"description": description, "content": {"application/json": {"example": example}}}
+def answered(example: examples.ExampleName, description: str) -> dict[str, Any]:
+    """Return the documentation of a good answer, shown by one of `examples.ANSWERS`."""
+    reference = {"$ref": f"#/components/examples/{example}"}
+    return {"description": description, "content": {"application/json": {"examples": {"default": reference}}}}
 
 
 def document(app: FastAPI) -> None:
-    """Let the app's OpenAPI document define the `Problem` that its routes refer to."""
+    """Let the app's OpenAPI document define the `Problem` and the examples that its routes refer to.
+
+    Examples are put in last because the framework strips nulls from what it generates.
+    """
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:
         described = generate()
-        schemas = described.setdefault("components", {}).setdefault("schemas", {})
-        if "Problem" not in schemas:
+        components = described["components"]
+        if "examples" not in components:
+            components["examples"] = {name: {"value": value} for name, value in examples.ANSWERS.items()}
+            components["schemas"]["SearchRequest"]["examples"] = examples.SEARCH_REQUESTS
             schema = TypeAdapter(ProblemView).json_schema(ref_template="#/components/schemas/{model}")
-            schemas.update(schema.pop("$defs", {}))
-            schemas["Problem"] = schema
+            components["schemas"].update(schema.pop("$defs"))
+            components["schemas"]["Problem"] = schema
         return described
 
     app.openapi = openapi  # type: ignore[method-assign]  # how FastAPI wants it done

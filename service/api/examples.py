@@ -1,6 +1,6 @@
 """Requests and answers shown in the OpenAPI document; tests send the requests and check the answers' form."""
 
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 SEARCH_REQUESTS: Final[list[Any]] = [
     {"q": "red running shoes", "limit": 10},
@@ -81,13 +81,10 @@ READY_RESPONSE: Final = {
 }
 
 
-def problem(status: int, kind: str, title: str, path: str | None = None, message: str = "") -> dict[str, Any]:
-    """Return an example problem."""
-    return {
-        "type": f"urn:catalens:problem:{kind}",
-        "title": title,
-        "status": status,
-        "detail": message or title,
-        "errors": [{"path": path, "message": message}] if path else [],
-        "request_id": "5f0c5c9e7d3b4a26a4f5a9e6f2f3c1d0",
-    }
+ExampleName = Literal["Search", "Product", "Ready"]
+ANSWERS: Final[dict[ExampleName, Any]] = {
+    "Search": SEARCH_RESPONSE,
+    "Product": PRODUCT_RESPONSE,
+    "Ready": READY_RESPONSE,
+}
+"""Good answers, by the name the document refers to them by."""

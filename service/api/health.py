@@ -2,7 +2,6 @@
 
 from fastapi import APIRouter, Response
 
-from service.api import examples
 from service.api.documented import answered, problems
 from service.api.present import json_response, ready_view
 from service.api.schemas import LiveResponse, ReadyResponse
@@ -23,7 +22,7 @@ async def live() -> Response:
     summary="Ready?",
     response_model=ReadyResponse,
     responses={
-        200: answered(examples.READY_RESPONSE, "Searches are answered."),
+        200: answered("Ready", "Searches are answered."),
         503: {"model": ReadyResponse, "description": "They are not; `checks` says why."},
         **problems(),
     },

@@ -7,7 +7,6 @@ from urllib.parse import unquote
 from fastapi import APIRouter, Depends, Header, Path, Query, Request
 from starlette.responses import Response
 
-from service.api import examples
 from service.api.connection import while_connected
 from service.api.documented import answered, problems
 from service.api.present import index_view, json_response, product_view, search_view
@@ -42,7 +41,7 @@ def _row(served: Served, product_id: str) -> int:
     "/{id}",
     summary="Product",
     response_model=ProductResponse,
-    responses={200: answered(examples.PRODUCT_RESPONSE, "The product."), **_PROBLEMS},
+    responses={200: answered("Product", "The product."), **_PROBLEMS},
 )
 async def product(product_id: ProductId, engine: Engine) -> Response:
     """Return one product as the catalogue states it."""
@@ -57,7 +56,7 @@ async def product(product_id: ProductId, engine: Engine) -> Response:
     summary="Similar products",
     response_model=SearchResponse,
     responses={
-        200: answered(examples.SEARCH_RESPONSE, "Hits, best first."),
+        200: answered("Search", "Hits, best first."),
         **_PROBLEMS,
         **problems(ProblemType.OVERLOADED, ProblemType.DEADLINE),
     },

@@ -11,7 +11,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Json, model_v
 from typing_extensions import TypedDict
 
 from models.product import AttributeValue, clean_text
-from service.api import examples
 from service.query import MOST_PARTS, EntityLinking
 
 ProductField = Literal[
@@ -97,8 +96,6 @@ class QueryPart(Request):
 
 class SearchRequest(Request):
     """What to look for. At least one of `q`, `image` and `query`; together they are one mixture."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": examples.SEARCH_REQUESTS})
 
     q: QueryText | None = None
     image: ImageReference | None = None

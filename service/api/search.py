@@ -5,7 +5,6 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Form, Request
 from starlette.responses import Response
 
-from service.api import examples
 from service.api.connection import while_connected
 from service.api.documented import answered, problems
 from service.api.present import json_response, search_view
@@ -52,7 +51,7 @@ def form_only(request: Request) -> None:
     summary="Search",
     response_model=SearchResponse,
     dependencies=[Depends(json_only)],
-    responses={200: answered(examples.SEARCH_RESPONSE, "Hits, best first."), **_PROBLEMS},
+    responses={200: answered("Search", "Hits, best first."), **_PROBLEMS},
 )
 async def search(request: Request, asked: SearchRequest, engine: Engine) -> Response:
     """Find products by words, a picture, products of the catalogue, or a weighted mixture of them."""
@@ -65,7 +64,7 @@ async def search(request: Request, asked: SearchRequest, engine: Engine) -> Resp
     summary="Search with a picture file",
     response_model=SearchResponse,
     dependencies=[Depends(form_only)],
-    responses={200: answered(examples.SEARCH_RESPONSE, "Hits, best first."), **_PROBLEMS},
+    responses={200: answered("Search", "Hits, best first."), **_PROBLEMS},
 )
 async def search_image(request: Request, asked: Annotated[ImageSearchForm, Form()], engine: Engine) -> Response:
     """Find products by a picture sent as a file, alone or weighed against words."""

@@ -277,14 +277,14 @@ def test_a_product_has_an_address_and_back_closes_it(visit, shop):
     shared = visit.page.url
     visit.page.go_back()
     expect(dialog).to_be_hidden()
-    assert visit.page.url == results
+    expect(visit.page).to_have_url(results)
     expect(link).to_be_focused()
 
     visit.page.goto(shared)
     expect(dialog.get_by_role("heading", name=row["title"])).to_be_visible()
     visit.page.keyboard.press("Escape")
     expect(dialog).to_be_hidden()
-    assert visit.page.url == results
+    expect(visit.page).to_have_url(results)
 
 
 def test_back_walks_through_what_was_asked(visit, shop):

@@ -39,6 +39,14 @@ def test_a_product_that_is_not_there_says_so(visit):
     visit.forgive("status of 404")
 
 
+def test_an_address_of_a_product_that_went_shows_the_shop(visit):
+    visit.open("/?product=no-such-product")
+    expect(visit.page.get_by_role("alert")).to_contain_text("no-such-product")
+    expect(visit.page.locator(".card:not(.skeleton)")).to_have_count(24)
+    expect(visit.page).to_have_url(f"{visit.base_url}/")
+    visit.forgive("status of 404")
+
+
 def test_without_a_connection_the_results_stay(visit):
     visit.open()
     visit.ask("red")

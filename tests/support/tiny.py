@@ -49,7 +49,9 @@ def backbone(parent: Path, seed: int = 0) -> Backbone:
 def eiclip(parent: Path, seed: int = 0, **design: object) -> EiClip:
     """Return a model with random weights that knows `COUNTS`."""
     opened = backbone(parent, seed)
-    return EiClip(opened, EntityDesign(**{"groups": GROUPS, "hidden_dim": 8, "embedding_dim": 6, **design}), EntityTable(COUNTS)).eval()
+    return EiClip(
+        opened, EntityDesign(**{"groups": GROUPS, "hidden_dim": 8, "embedding_dim": 6, **design}), EntityTable(COUNTS)
+    ).eval()
 
 
 def photos(count: int, seed: int = 0) -> list[Image.Image]:

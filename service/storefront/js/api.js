@@ -14,7 +14,7 @@ import { isMixed } from "./state.js";
 /** @typedef {{id: string, score: number, product: Product, explain?: {terms: Term[]} | null}} Hit */
 /**
  * @typedef {{
- *   query: number, group: string, value: string, surface: string, start: number, end: number,
+ *   query: number, group: string, value: string, surface: string | null, start: number | null, end: number | null,
  *   probability: number, source: "linked" | "caller", known: boolean,
  * }} LinkedEntity
  */

@@ -76,14 +76,15 @@ function sameWords(query, before) {
  * @param {AbortSignal} signal
  */
 async function run(store, signal) {
-  const { query, browse: seen } = store.get();
+  const { query, browse: seen, error: old } = store.get();
   const empty = isEmpty(query);
   if (empty && seen) return;
   store.set({ phase: "loading", loadingMore: false });
   const slow = setTimeout(() => !signal.aborted && store.set({ phase: "slow" }), SLOW_MS);
   try {
-    if (empty) store.set({ browse: await firstView(signal), phase: "ready", error: null });
-    else store.set({ answer: await firstPage(query, signal), phase: "ready", error: null });
+    const found = empty ? { browse: await firstView(signal) } : { answer: await firstPage(query, signal) };
+    const { error } = store.get();
+    store.set({ ...found, phase: "ready", error: error === old ? null : error }); // a newer error is not of this search
   } catch (error) {
     if (signal.aborted) return;
     if (!(error instanceof ApiError)) throw error;

@@ -12,7 +12,9 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from models import clip
-from models.clip import BackboneError, ClipEncoder, PixelRecipe, open_backbone, open_clip, resolve_device
+from models.clip import BackboneError, ClipEncoder, open_backbone, open_clip, resizing
+from models.encoding import DeviceError, resolve_device
+from models.recipe import PixelRecipe
 
 PHRASES = ["", "shoe", "a red running shoe with white laces", "word " * 60]
 
@@ -30,9 +32,9 @@ class TestPixels:
         settings = {"mean": (0.5, 0.4, 0.3), "std": (0.2, 0.25, 0.3), "resize_mode": mode, "fill_color": 7}
         recipe = PixelRecipe(size=size, interpolation=interpolation, **settings)
         theirs = open_clip.transform.image_transform(size, is_train=False, interpolation=interpolation, **settings)
-        geometry = recipe.geometry()
+        resize = resizing(recipe)
         for photo in tiny.photos(6):
-            ours = recipe.normalise(torch.from_numpy(np.asarray(geometry(photo)).copy())[None])[0]
+            ours = recipe.normalise(torch.from_numpy(np.asarray(resize(photo)).copy())[None])[0]
             assert torch.equal(ours, theirs(photo))
 
     def test_a_recipe_with_one_number_is_square(self):
@@ -46,15 +48,18 @@ class TestPixels:
         assert pixels.dtype == np.uint8
         assert backbone.prepare_images([]).shape == (0, 32, 32, 3)
 
-    def test_a_zoom_of_one_changes_nothing_and_a_shift_moves_the_picture(self, tiny, tmp_path):
+    def test_a_zoom_moves_the_picture_and_one_that_does_not_changes_nothing(self, tiny, tmp_path, monkeypatch):
         backbone = tiny.backbone(tmp_path)
+        monkeypatch.setattr(backbone.model, "encode_image", lambda x: x)  # look at what the tower is given
         pixels = torch.from_numpy(backbone.prepare_images(tiny.photos(2)))
         still = torch.tensor([[[1.0, 0, 0], [0, 1, 0]]] * 2)
-        moved = torch.tensor([[[1.0, 0, 0.2], [0, 1, 0]]] * 2)
-        with torch.inference_mode():
-            plain = backbone.image_features(pixels)
-            torch.testing.assert_close(backbone.image_features(pixels, still), plain, atol=1e-4, rtol=1e-4)
-            assert not torch.allclose(backbone.image_features(pixels, moved), plain, atol=1e-3)
+        right = torch.tensor([[[1.0, 0, 2 * 4 / 32], [0, 1, 0]]] * 2)  # four pixels of 32, the side being -1..1
+        plain = backbone.image_features(pixels)
+        torch.testing.assert_close(backbone.image_features(pixels, still), plain, atol=1e-4, rtol=0)
+        moved = backbone.image_features(pixels, right)
+        torch.testing.assert_close(moved[..., :-4], plain[..., 4:], atol=1e-4, rtol=0)
+        edge = plain[..., -1:].expand_as(moved[..., -4:])
+        torch.testing.assert_close(moved[..., -4:], edge, atol=1e-4, rtol=0)
 
 
 class TestTexts:
@@ -79,14 +84,18 @@ class TestTexts:
         assert hasattr(backbone.model, "text")
         self.check(backbone)
 
-    @pytest.mark.parametrize("text", [{"no_causal_mask": True}, {"pool_type": "last"}, {"proj_type": "none", "width": 24, "heads": 2}])
+    @pytest.mark.parametrize(
+        "text", [{"no_causal_mask": True}, {"pool_type": "last"}, {"proj_type": "none", "width": 24, "heads": 2}]
+    )
     def test_towers_of_another_kind_are_left_whole_unless_cutting_is_exact(self, tiny, tmp_path, text):
         self.check_whole(open_backbone(str(tiny.backbone_folder(tmp_path, **text))))
 
     def check_whole(self, backbone):
         tokens = backbone.tokenize(PHRASES)
         with torch.inference_mode():
-            torch.testing.assert_close(backbone.text_features(tokens), backbone.model.encode_text(tokens), atol=1e-5, rtol=0)
+            torch.testing.assert_close(
+                backbone.text_features(tokens), backbone.model.encode_text(tokens), atol=1e-5, rtol=0
+            )
 
 
 class TestSources:
@@ -143,7 +152,15 @@ class TestSources:
         with pytest.raises(BackboneError, match="holds no open_clip_config"):
             open_backbone(str(tmp_path))
 
-    @pytest.mark.parametrize("text", ["{", "[]", '{"model_cfg": {}}', '{"model_cfg": {"embed_dim": 4, "vision_cfg": {"nonsense": 1}, "text_cfg": {}}}'])
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "{",
+            "[]",
+            '{"model_cfg": {}}',
+            '{"model_cfg": {"embed_dim": 4, "vision_cfg": {"nonsense": 1}, "text_cfg": {}}}',
+        ],
+    )
     def test_a_broken_config_is_refused(self, tmp_path, text):
         (tmp_path / "open_clip_config.json").write_text(text)
         with pytest.raises(BackboneError, match="cannot open"):
@@ -180,7 +197,7 @@ class TestEncoder:
         assert all(len(text) == 64 for text in prints)
 
     def test_an_unknown_device_is_named(self):
-        with pytest.raises(BackboneError, match="no device 'abacus'"):
+        with pytest.raises(DeviceError, match="no device 'abacus'"):
             resolve_device("abacus")
         assert resolve_device("cpu") == torch.device("cpu")
 

@@ -144,7 +144,7 @@ function chips({ answer, query }, actions) {
  */
 function usedChip({ group, value, surface, known }, actions) {
   const name = text.group(group);
-  const drop = () => actions.drop({ group, value, surface });
+  const drop = () => actions.drop({ group, value, surface: surface ?? value });
   return h(
     "button",
     { class: "chip", type: "button", "data-group": group, onclick: drop },

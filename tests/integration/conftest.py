@@ -1,0 +1,93 @@
+"""A small shop, indexed once per session with an encoder without weights, and services over it."""
+
+import os
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import structlog
+from starlette.testclient import TestClient
+
+from indexer.build import BuildOptions, build
+from indexer.bundle import Bundle
+from models.encoder import Encoder
+from service.app import create_app
+from service.settings import Settings
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quiet_logs():
+    """Keep log lines off the output: rendering tracebacks for a console takes seconds."""
+    structlog.configure(
+        processors=[structlog.processors.JSONRenderer()], logger_factory=structlog.testing.CapturingLoggerFactory()
+    )
+    yield
+    structlog.reset_defaults()
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A built bundle, its encoder, and the rows and folder of the feed it was built from."""
+
+    folder: Path
+    data_dir: Path
+    path: Path
+    encoder: Encoder
+    rows: list[dict[str, object]]
+
+    def picture(self, name: str) -> bytes:
+        return (self.folder / name).read_bytes()
+
+
+@pytest.fixture(autouse=True)
+def no_settings_from_outside(monkeypatch):
+    for name in [name for name in os.environ if name.startswith("CATALENS_")]:
+        monkeypatch.delenv(name)
+
+
+def build_shop(folder: Path, encoder: Encoder, rows: list[dict[str, object]], feeds) -> Shop:
+    feed = folder / "feed"
+    feeds.write_pictures(feed, rows)
+    pq.write_table(pa.Table.from_pylist(rows), feed / "catalogue.parquet")
+    built = build(encoder, BuildOptions(catalogue=feed, data_dir=folder / "data"))
+    return Shop(feed, folder / "data", built.path, encoder, rows)
+
+
+@pytest.fixture(scope="session")
+def shop(tmp_path_factory, weightless, support) -> Shop:
+    """48 products with two pictures each; one with an awkward id, one without pictures."""
+    feeds = support("feeds")
+    rows = feeds.products(48)
+    rows[5]["id"] = "odd/id %2F?#ü"
+    rows[7]["images"] = []
+    encoder = weightless(64, {"brand": feeds.BRANDS, "category": feeds.CATEGORIES})
+    return build_shop(tmp_path_factory.mktemp("shop"), encoder, rows, feeds)
+
+
+@pytest.fixture(scope="session")
+def bundle(shop):
+    with Bundle.open(shop.path) as opened:
+        yield opened
+
+
+@pytest.fixture
+def open_service(shop, bundle):
+    """Start a service over the shop: `open_service(max_waiting=1)` returns a client of it."""
+    with ExitStack() as closing:
+
+        def start(*, encoder: Encoder = shop.encoder, **settings: object) -> TestClient:
+            given = {"data_dir": shop.data_dir, "ready_cache_ms": 0, **settings}
+            app = create_app(Settings.model_validate(given), (encoder, bundle))
+            return closing.enter_context(TestClient(app))
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def client(shop, bundle):
+    """One service that the tests which leave it as it is may share."""
+    with TestClient(create_app(Settings(data_dir=shop.data_dir), (shop.encoder, bundle))) as opened:
+        yield opened

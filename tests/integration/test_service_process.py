@@ -1,0 +1,187 @@
+"""`python -m service` as a process: a real model, real sockets, signals, and clear refusals to start."""
+
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import httpx
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from indexer.build import BuildOptions, build
+from indexer.publish import publish
+from models.checkpoint import Card, load_encoder, save_checkpoint
+
+ROOT = Path(__file__).parents[2]
+ADDRESS = re.compile(r"running on (http://\S+)")
+
+
+@pytest.fixture(scope="session")
+def published(tmp_path_factory, support):
+    """A data folder with a published bundle of a model with random weights, and the model's folder."""
+    folder = tmp_path_factory.mktemp("published")
+    tiny, feeds = support("tiny"), support("feeds")
+    model = tiny.eiclip(folder)
+    card = Card(name="tiny", licence="Apache-2.0", backbone="tiny", image=model.backbone.recipe, entities=model.design)
+    save_checkpoint(folder / "model", model, card)
+    rows = feeds.products(12, pictures=1)
+    feeds.write_pictures(folder / "feed", rows)
+    pq.write_table(pa.Table.from_pylist(rows), folder / "feed" / "catalogue.parquet")
+    encoder = load_encoder(str(folder / "model"), "cpu")
+    built = build(encoder, BuildOptions(catalogue=folder / "feed", data_dir=folder / "data"))
+    publish(folder / "data", built.manifest.id, force=True)
+    return folder
+
+
+class Service:
+    """A service in a process of its own."""
+
+    def __init__(self, *flags, **environ):
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("CATALENS_")}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "service", "--port", "0", "--device", "cpu", *map(str, flags)],
+            cwd=ROOT, env={**clean, "OMP_NUM_THREADS": "1", **environ}, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        self.lines = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self):
+        for line in self.process.stderr:
+            self.lines.append(line.rstrip("\n"))
+
+    def address(self):
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            for line in self.lines:
+                if found := ADDRESS.search(line):
+                    return found.group(1)
+            assert self.process.poll() is None, self.lines
+            time.sleep(0.05)
+        raise AssertionError(f"it did not start: {self.lines}")
+
+    def ended(self):
+        code = self.process.wait(60)
+        self._reader.join(10)
+        return code
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.ended()
+        self.process.stderr.close()
+
+
+@pytest.fixture
+def start():
+    with contextlib.ExitStack() as closing:
+
+        def run(*flags, **environ):
+            service = Service(*flags, **environ)
+            closing.callback(service.stop)
+            return service
+
+        yield run
+
+
+@pytest.mark.slow
+def test_it_serves_finishes_what_is_running_on_sigterm_and_exits_well(start, published):
+    service = start("--encoder", published / "model", "--data-dir", published / "data")
+    address = service.address()
+    with httpx.Client(base_url=address, timeout=30) as client:
+        assert client.get("/readyz").json()["status"] == "ready"
+        found = client.post("/v1/search", json={"q": "red mug", "explain": True}).json()
+        assert found["index"]["model"] == "tiny"
+        assert len(found["hits"]) == 12
+        assert client.get("/").status_code == 200
+        statuses = []
+
+        def ask():
+            with contextlib.suppress(httpx.ConnectError), httpx.Client(base_url=address, timeout=30) as own:
+                statuses.extend(own.post("/v1/search", json={"q": f"mug {n}"}).status_code for n in range(3))
+
+        askers = [threading.Thread(target=ask) for _ in range(6)]
+        for asker in askers:
+            asker.start()
+        time.sleep(0.05)
+        service.process.send_signal(signal.SIGTERM)
+        for asker in askers:
+            asker.join()
+    assert service.ended() == 0
+    assert set(statuses) <= {200}
+    lines = [json.loads(line) for line in service.lines]
+    started = next(line for line in lines if line["event"] == "started")
+    assert started["ready"] is True
+    assert started["products"] == 12
+    assert not any("Traceback" in line for line in service.lines)
+
+
+@pytest.mark.slow
+def test_a_body_that_never_ends_is_given_up(start, published):
+    service = start(
+        "--encoder", published / "model", "--data-dir", published / "data", "--body-timeout-ms", "300",
+        CATALENS_MAX_BODY_BYTES="2000",
+    )  # fmt: skip
+    host, port = service.address().removeprefix("http://").split(":")
+
+    def send(head, body=b""):
+        with socket.create_connection((host, int(port)), timeout=10) as connection:
+            connection.sendall(head.encode() + b"\r\n" + body)
+            with contextlib.suppress(ConnectionResetError):
+                return connection.recv(65_536).decode()
+        return ""
+
+    post = "POST /v1/search HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\n"
+    assert send(f"{post}content-length: 500\r\n", b'{"q": ').startswith("HTTP/1.1 408")
+    assert send(f"{post}content-length: 900000000\r\n").startswith("HTTP/1.1 413")
+    chunk = b"200\r\n" + b" " * 512 + b"\r\n"
+    assert send(f"{post}transfer-encoding: chunked\r\n", chunk * 8).startswith("HTTP/1.1 413")
+    good = b'{"q": "red"}'
+    assert send(f"{post}content-length: {len(good)}\r\n", good).startswith("HTTP/1.1 200")
+
+
+@pytest.mark.parametrize(
+    ("flags", "environ", "said"),
+    [
+        (["--port", "eighty"], {}, "CATALENS_PORT or --port"),
+        ([], {"CATALENS_PROT": "80"}, "unknown setting CATALENS_PROT"),
+        ([], {"CATALENS_MAX_WAITING": "-1"}, "CATALENS_MAX_WAITING or --max-waiting"),
+        (["--data-dir", "/nonexistent"], {}, "no bundle is published in /nonexistent"),
+    ],
+)
+def test_a_wrong_configuration_is_one_clear_line(start, flags, environ, said):
+    service = start(*flags, **environ)
+    assert service.ended() == 2
+    [line] = service.lines
+    assert line.startswith("error: ")
+    assert said in line
+
+
+@pytest.mark.slow
+def test_artefacts_that_do_not_fit_are_one_clear_line(start, published, tmp_path, support):
+    missing = start("--encoder", tmp_path / "none", "--data-dir", published / "data")
+    tiny = support("tiny")
+    model = tiny.eiclip(tmp_path, seed=1)
+    card = Card(name="other", licence="Apache-2.0", backbone="tiny", image=model.backbone.recipe, entities=model.design)
+    save_checkpoint(tmp_path / "other", model, card)
+    foreign = start("--encoder", tmp_path / "other", "--data-dir", published / "data")
+    assert missing.ended() == foreign.ended() == 2
+    for service in (missing, foreign):
+        [line] = service.lines
+        assert line.startswith("error: ")
+    assert "was made by the encoder tiny" in foreign.lines[0]
+
+
+def test_an_unknown_flag_is_refused(start):
+    service = start("--speed", "11")
+    assert service.ended() == 2
+    assert any("No such option" in line for line in service.lines)

@@ -1,0 +1,161 @@
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from indexer.index import FaissIndex
+from indexer.manifest import FusionWeights
+from indexer.ranking import candidate_rows, rank, score_rows
+
+D = 16
+
+
+@dataclass
+class Record:
+    width: int | None = None
+
+
+@dataclass
+class Stated:
+    indexes: dict
+
+
+class Rows:
+    """As much of a bundle as ranking needs, made of random vectors: no encoder, no files."""
+
+    def __init__(self, counts, seed=0, recipe="exact"):
+        rng = np.random.default_rng(seed)
+        self.products = range(len(counts))
+        self.image_rows = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
+        self.image_starts = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
+        self.vectors = {"text": unit(rng, len(counts)), "image": unit(rng, sum(counts))}
+        self.indexes = {s: FaissIndex.build(v, recipe) for s, v in self.vectors.items()}
+        self.manifest = Stated({"image": Record(), "text": Record()})
+
+
+def unit(rng, n):
+    rows = rng.standard_normal((n, D))
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float16)
+
+
+def brute_force(bundle, q, weights):
+    """Score every product the slow way, one by one."""
+    scored = []
+    for row in range(len(bundle.products)):
+        pictures = bundle.vectors["image"][bundle.image_rows == row].astype(np.float64) @ q
+        best = max(pictures, default=0.0)
+        text = float(bundle.vectors["text"][row].astype(np.float64) @ q)
+        picture = int(np.argmax(pictures)) if len(pictures) else -1
+        scored.append((-(weights.image * best + weights.text * text), row, picture))
+    return sorted(scored)
+
+
+@pytest.fixture(scope="module")
+def bundle():
+    rng = np.random.default_rng(5)
+    return Rows(rng.integers(0, 5, 300).tolist())
+
+
+@pytest.fixture(scope="module")
+def queries():
+    return unit(np.random.default_rng(9), 20).astype(np.float32)
+
+
+@pytest.mark.parametrize("image", [0.0, 0.3, 0.5, 1.0])
+def test_agrees_with_scoring_every_product(bundle, queries, image):
+    weights = FusionWeights(image=image, text=1 - image)
+    for q in queries:
+        ranked = rank(bundle, q, weights, 10)
+        expected = brute_force(bundle, q, weights)
+        if image == 1.0:  # products without pictures are no candidates then: their score would be 0
+            expected = [e for e in expected if e[2] >= 0]
+        assert ranked.rows.tolist() == [row for _, row, _ in expected[:10]]
+        np.testing.assert_allclose(ranked.scores, [-s for s, _, _ in expected[:10]], atol=1e-5)
+        assert ranked.pictures.tolist() == [picture for _, _, picture in expected[:10]]
+        assert ranked.scores.dtype == np.float32
+
+
+def test_pages_follow_each_other(bundle, queries):
+    weights = FusionWeights(image=0.5, text=0.5)
+    whole = rank(bundle, queries[0], weights, 60)
+    pages = [rank(bundle, queries[0], weights, 20, offset) for offset in (0, 20, 40)]
+    np.testing.assert_array_equal(np.concatenate([p.rows for p in pages]), whole.rows)
+
+
+def test_excluded_products_give_their_places_to_the_next(bundle, queries):
+    weights = FusionWeights(image=0.5, text=0.5)
+    whole = rank(bundle, queries[0], weights, 12)
+    without = rank(bundle, queries[0], weights, 10, exclude_rows={int(whole.rows[0]), int(whole.rows[4])})
+    np.testing.assert_array_equal(without.rows, np.delete(whole.rows, [0, 4]))
+
+
+def test_beyond_the_end(bundle, queries):
+    ranked = rank(bundle, queries[0], FusionWeights(image=0.5, text=0.5), 100, 1000)
+    assert len(ranked.rows) == 0
+    assert ranked.candidates == 300
+
+
+def test_equal_scores_go_by_row(queries):
+    same = Rows([1] * 8)
+    for vectors in same.vectors.values():
+        vectors[:] = vectors[0]
+    same.indexes = {s: FaissIndex.build(v, "exact") for s, v in same.vectors.items()}
+    ranked = rank(same, queries[0], FusionWeights(image=0.5, text=0.5), 5)
+    assert ranked.rows.tolist() == [0, 1, 2, 3, 4]
+    assert ranked.pictures.tolist() == [0] * 5
+
+
+def test_scores_do_not_depend_on_the_recipe(queries):
+    counts = [2] * 400
+    weights = FusionWeights(image=0.5, text=0.5)
+    exact, coarse = Rows(counts), Rows(counts, recipe="IVF8,SQ4")
+    coarse.manifest.indexes["image"].width = coarse.manifest.indexes["text"].width = 8
+    for q in queries:
+        best, approximate = rank(exact, q, weights, 10), rank(coarse, q, weights, 10)
+        common = np.isin(approximate.rows, best.rows)
+        assert common.mean() >= 0.9
+        shared = dict(zip(best.rows.tolist(), best.scores.tolist(), strict=True))
+        for row, score in zip(approximate.rows[common].tolist(), approximate.scores[common].tolist(), strict=True):
+            assert score == pytest.approx(shared[row], abs=1e-6)
+
+
+def test_a_product_with_many_pictures_does_not_crowd_out_the_others(queries):
+    """All places of the image index could go to one product's pictures."""
+    counts = [400] + [1] * 199
+    crowded = Rows(counts)
+    crowded.vectors["image"][:400] = queries[0].astype(np.float16)
+    crowded.indexes["image"] = FaissIndex.build(crowded.vectors["image"], "exact")
+    ranked = rank(crowded, queries[0], FusionWeights(image=1, text=0), 10)
+    expected = brute_force(crowded, queries[0], FusionWeights(image=1, text=0))
+    assert ranked.rows.tolist() == [row for _, row, _ in expected[:10]]
+
+
+def test_no_pictures_at_all(queries):
+    wordy = Rows([0] * 30)
+    ranked = rank(wordy, queries[0], FusionWeights(image=0.5, text=0.5), 5)
+    assert ranked.pictures.tolist() == [-1] * 5
+    texts = wordy.vectors["text"].astype(np.float32) @ queries[0]
+    np.testing.assert_allclose(ranked.scores, 0.5 * np.sort(texts)[::-1][:5], atol=1e-6)
+    assert len(candidate_rows(wordy, queries[0], FusionWeights(image=1, text=0), 5)) == 0
+    assert len(rank(wordy, queries[0], FusionWeights(image=1, text=0), 5).rows) == 0
+
+
+def test_score_rows_of_rows_asked_for(bundle, queries):
+    weights = FusionWeights(image=0.4, text=0.6)
+    rows = np.array([7, 3, 250])
+    scores, pictures = score_rows(bundle, queries[0], weights, rows)
+    expected = {row: (-s, p) for s, row, p in brute_force(bundle, queries[0], weights)}
+    for row, score, picture in zip(rows.tolist(), scores.tolist(), pictures.tolist(), strict=True):
+        assert (score, picture) == (pytest.approx(expected[row][0], abs=1e-5), expected[row][1])
+
+
+@pytest.mark.parametrize(("limit", "offset"), [(0, 0), (-1, 0), (1, -1)])
+def test_limits(bundle, queries, limit, offset):
+    with pytest.raises(ValueError, match="limit must be positive"):
+        rank(bundle, queries[0], FusionWeights(image=0.5, text=0.5), limit, offset)
+
+
+@pytest.mark.parametrize("q", [np.full(D, np.nan, np.float32), np.zeros(D + 1, np.float32)])
+def test_queries_that_are_none(bundle, q):
+    with pytest.raises(ValueError, match=r"finite|queries must be"):
+        rank(bundle, q, FusionWeights(image=0.5, text=0.5), 3)
