@@ -7,11 +7,12 @@ with the shop (but for four bytes per product and attribute).
 import json
 import multiprocessing
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -24,6 +25,9 @@ from demo.queries import queries
 from demo.scenes import HEIGHT, WIDTH, scene
 from demo.taxonomy import SLOT_NAMES
 from demo.text import description, title
+
+_Job = TypeVar("_Job")
+_Result = TypeVar("_Result")
 
 VERSION = 1
 """Raised whenever the same seed would give other products, pictures or words."""
@@ -112,30 +116,52 @@ def _make(numbers: range, *, seed: int, out: Path) -> list[dict[str, object]]:
     return rows
 
 
+def _photograph(number: int, *, seed: int, products: int, out: Path) -> dict[str, object]:
+    """Draw and store a photo of several products and return its line. Runs in a worker process."""
+    photo = scene(seed, number, products)
+    name = f"s{seed}-{number:04d}"
+    (out / "scenes" / f"{name}.jpg").write_bytes(jpeg(photo.picture))
+    objects = [
+        {"id": one.id, "category": one.category, "box": list(box)}
+        for one, box in zip(photo.items, photo.boxes, strict=True)
+    ]
+    return {
+        "scene_id": name,
+        "image": f"scenes/{name}.jpg",
+        "width": WIDTH,
+        "height": HEIGHT,
+        "split": photo.split,
+        "caption": photo.caption,
+        "objects": objects,
+    }
+
+
+class _Spread(Protocol):
+    """Like `map`: applies a function to jobs, wherever it runs, and gives the results in order."""
+
+    def __call__(self, function: Callable[[_Job], _Result], jobs: Iterable[_Job], /) -> Iterator[_Result]: ...
+
+
 @contextmanager
-def _mapping(plan: Plan) -> Iterator[Iterator[list[dict[str, object]]]]:
-    """Give the rows of all products, chunk by chunk and in order."""
-    chunks = (range(start, min(start + _CHUNK, plan.products)) for start in range(0, plan.products, _CHUNK))
-    make = partial(_make, seed=plan.seed, out=plan.out)
+def _workers(plan: Plan) -> Iterator[_Spread]:
+    """Give a `map` over the plan's worker processes, or over this process where more would not pay."""
     if plan.workers <= 1 or plan.products <= _CHUNK:
-        yield map(make, chunks)
+        yield map
         return
     with multiprocessing.get_context("spawn").Pool(plan.workers) as pool:
-        yield pool.imap(make, chunks)
+        yield pool.imap
 
 
-def _feed(plan: Plan, *, progress: bool) -> tuple[Postings, int]:
+def _feed(plan: Plan, spread: _Spread, *, progress: bool) -> tuple[Postings, int]:
     postings, images, waiting = Postings(), 0, list[dict[str, object]]()
+    chunks = (range(start, min(start + _CHUNK, plan.products)) for start in range(0, plan.products, _CHUNK))
     bar = tqdm(total=plan.products, unit="product", desc="Drawing", disable=not progress)
-    with (
-        pq.ParquetWriter(plan.out / "catalogue.parquet", SCHEMA, compression="zstd") as feed,
-        _mapping(plan) as chunks,
-        bar,
-    ):
-        for rows in chunks:
-            for one in rows:
-                postings.add(item(plan.seed, postings.count))
-                images += len(one["images"]) if isinstance(one["images"], list) else 0
+    with pq.ParquetWriter(plan.out / "catalogue.parquet", SCHEMA, compression="zstd") as feed, bar:
+        for rows in spread(partial(_make, seed=plan.seed, out=plan.out), chunks):
+            for _ in rows:
+                one = item(plan.seed, postings.count)
+                postings.add(one)
+                images += one.views
             waiting.extend(rows)
             bar.update(len(rows))
             if len(waiting) >= _ROW_GROUP:
@@ -155,27 +181,14 @@ def _queries(plan: Plan, postings: Postings) -> int:
     return count
 
 
-def _scenes(plan: Plan, *, progress: bool) -> int:
+def _scenes(plan: Plan, spread: _Spread, *, progress: bool) -> int:
     count = min(_MOST_SCENES, plan.products // 10)
-    with (plan.out / "scenes.jsonl").open("w", encoding="utf-8") as file:
-        for number in tqdm(range(count), unit="photo", desc="Photos", disable=not progress):
-            photo = scene(plan.seed, number, plan.products)
-            name = f"scenes/s{plan.seed}-{number:04d}.jpg"
-            (plan.out / name).write_bytes(jpeg(photo.picture))
-            objects = [
-                {"id": one.id, "category": one.category, "box": list(box)}
-                for one, box in zip(photo.items, photo.boxes, strict=True)
-            ]
-            line = {
-                "scene_id": f"s{plan.seed}-{number:04d}",
-                "image": name,
-                "width": WIDTH,
-                "height": HEIGHT,
-                "split": photo.split,
-                "caption": photo.caption,
-                "objects": objects,
-            }
+    make = partial(_photograph, seed=plan.seed, products=plan.products, out=plan.out)
+    bar = tqdm(total=count, unit="photo", desc="Photos", disable=not progress)
+    with (plan.out / "scenes.jsonl").open("w", encoding="utf-8") as file, bar:
+        for line in spread(make, range(count)):
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
+            bar.update()
     return count
 
 
@@ -214,8 +227,10 @@ def generate(plan: Plan, *, progress: bool = False) -> Counts:
 
 
 def _write(plan: Plan, *, progress: bool) -> Counts:
-    postings, images = _feed(plan, progress=progress)
-    counts = Counts(plan.products, images, _queries(plan, postings), _scenes(plan, progress=progress))
+    with _workers(plan) as spread:
+        postings, images = _feed(plan, spread, progress=progress)
+        scenes = _scenes(plan, spread, progress=progress)
+    counts = Counts(plan.products, images, _queries(plan, postings), scenes)
     about = {
         "seed": plan.seed,
         "version": VERSION,

@@ -1,4 +1,4 @@
-"""`python -m indexer build|evaluate|publish|rollback|status|verify`: the command line of the indexer.
+"""`python -m indexer build|convert|evaluate|publish|rollback|status|verify`: the command line of the indexer.
 
 Reads flags and prints; all else is left to the modules of this package, which are imported only when they
 are needed, after the threads are set up.
@@ -13,6 +13,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
@@ -47,6 +48,21 @@ _ENCODER = click.option(
 )
 _DEVICE = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, ...")
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON: shares in 0..1, times in the unit named.")
+_MAX_BAD_ROWS = click.option(
+    "--max-bad-rows",
+    default="0",
+    show_default=True,
+    metavar="N|N%|-1",
+    help="Rows that may be rejected; -1: any number. With one more, nothing is written.",
+)
+_MAP = click.option(
+    "--map",
+    "mapping",
+    multiple=True,
+    metavar="FIELD=COLUMN",
+    help="Column that holds a product field, where the names differ.",
+)
+_IGNORE = click.option("--ignore-column", "ignore", multiple=True, metavar="COLUMN", help="Column to leave out.")
 _BUILD_FLAGS = (
     click.option(
         "--catalogue",
@@ -60,21 +76,9 @@ _BUILD_FLAGS = (
     click.option(
         "--recipe", default="auto", show_default=True, help="auto, exact, hnsw, ivf, or any FAISS factory string."
     ),
-    click.option(
-        "--max-bad-rows",
-        default="0",
-        show_default=True,
-        metavar="N|N%|-1",
-        help="Rows that may be rejected; -1: any number. With one more, nothing is built.",
-    ),
-    click.option(
-        "--map",
-        "mapping",
-        multiple=True,
-        metavar="FIELD=COLUMN",
-        help="Column that holds a product field, where the names differ.",
-    ),
-    click.option("--ignore-column", "ignore", multiple=True, metavar="COLUMN", help="Column to leave out."),
+    _MAX_BAD_ROWS,
+    _MAP,
+    _IGNORE,
     click.option("--image-root", type=_PATH, help="Folder that picture paths start from.  [default: the feed's]"),
     click.option("--allow-outside", is_flag=True, help="Let picture paths lead out of that folder."),
     click.option(
@@ -286,6 +290,52 @@ def verify(*, bundle: str | None, data_dir: Path, as_json: bool) -> None:
         manifest = opened.manifest
     result = {"id": manifest.id, "files": len(manifest.files), "digest": manifest.digest}
     _print(as_json, result, f"{manifest.id}: {len(manifest.files)} files are as they were written")
+
+
+@main.command()
+@click.option("--catalogue", type=_PATH, required=True, help="Feed in any format that `build` reads.")
+@click.option("--out", type=_PATH, required=True, help="Parquet file to write, e.g. data/mine/catalogue.parquet.")
+@_MAP
+@_IGNORE
+@click.option("--pictures", type=_PATH, help="Parquet table with the pictures of the feed's products.")
+@click.option("--pictures-column", default="image_bytes", show_default=True, help="Its column of file bytes.")
+@click.option("--pictures-id", default="id", show_default=True, help="Its column of product ids.")
+@click.option("--only-with-pictures", is_flag=True, help="Leave products without a picture out.")
+@_MAX_BAD_ROWS
+@_JSON
+def convert(
+    *,
+    catalogue: Path,
+    out: Path,
+    mapping: tuple[str, ...],
+    ignore: tuple[str, ...],
+    pictures: Path | None,
+    pictures_column: str,
+    pictures_id: str,
+    only_with_pictures: bool,
+    max_bad_rows: str,
+    as_json: bool,
+) -> None:
+    """Write any feed as one self-contained Parquet feed, pictures included: what training reads."""
+    from indexer.catalogue import CatalogueOptions  # noqa: PLC0415
+    from indexer.convert import PictureTable  # noqa: PLC0415
+    from indexer.convert import convert as run  # noqa: PLC0415
+    from indexer.flags import pairs  # noqa: PLC0415
+    from indexer.rejects import BadRowLimit  # noqa: PLC0415
+
+    with _one_line_on_failure():
+        options = CatalogueOptions(mapping=pairs("--map", mapping), ignore=frozenset(ignore))
+        done = run(
+            catalogue,
+            out,
+            options,
+            pictures=PictureTable(pictures, pictures_column, pictures_id) if pictures else None,
+            only_with_pictures=only_with_pictures,
+            limit=BadRowLimit.parse(max_bad_rows),
+            on_reject=lambda row: click.echo(f"rejected {row}", err=True),
+        )
+    words = f"{out}: {done.products} products, {done.with_pictures} with pictures; {done.rejected} rows rejected"
+    _print(as_json, {"path": str(out), **asdict(done)}, words)
 
 
 def _opened(data_dir: Path, bundle: str | None) -> "Bundle":

@@ -69,6 +69,7 @@ from models.product import DEFAULT_ENTITY_GROUPS
 
 _LOCK = ".build.lock"
 _NO_DIGEST = "0" * 64
+_STAMP = "%Y%m%dT%H%M%SZ"
 # Left out of a bundle's content digest: timings differ between builds of the same content.
 _NOT_CONTENT = frozenset({REPORT})
 
@@ -256,7 +257,7 @@ class _Build:
         encoder = self._encoder
         now = dt.datetime.now(dt.UTC)
         return Manifest(
-            id=f"{now:%Y%m%dT%H%M%SZ}-{_NO_DIGEST[:8]}",
+            id=f"{now:{_STAMP}}-{_NO_DIGEST[:8]}",
             created_at=now.isoformat(timespec="seconds"),
             catalogue=self._feed.name,
             digest=_NO_DIGEST,
@@ -321,8 +322,8 @@ def _append(
 
 
 def _free_id(bundles: Path, stamp: str, digest: str) -> str:
-    """Return an id that no bundle has yet: time of building and the digest's start."""
-    moment = dt.datetime.strptime(stamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=dt.UTC)
-    while (bundles / f"{moment:%Y%m%dT%H%M%SZ}-{digest[:8]}").exists():
+    """Return an id, time of building and the digest's start, that sorts behind those of earlier builds."""
+    moment = dt.datetime.strptime(stamp, _STAMP).replace(tzinfo=dt.UTC)
+    while any(bundles.glob(f"{moment:{_STAMP}}-*")):
         moment += dt.timedelta(seconds=1)
-    return f"{moment:%Y%m%dT%H%M%SZ}-{digest[:8]}"
+    return f"{moment:{_STAMP}}-{digest[:8]}"

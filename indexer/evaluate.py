@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 
 from indexer.bundle import Bundle
 from indexer.encode import entities_of, texts_of
+from indexer.halves import widened
 from indexer.index import FaissIndex, VectorIndex
 from indexer.manifest import FusionWeights, QueryKind, Space
 from indexer.ranking import best_pictures, candidate_rows, rank, score_rows
@@ -100,7 +101,7 @@ def exact_search(vectors: NDArray[np.float16], xq: Vectors, k: int) -> tuple[Vec
     best = np.full((len(xq), k), -np.inf, np.float32)
     rows = np.full((len(xq), k), -1, np.int64)
     for start in range(0, len(vectors), EXACT_BLOCK):
-        scores = xq @ vectors[start : start + EXACT_BLOCK].astype(np.float32).T
+        scores = xq @ widened(vectors[start : start + EXACT_BLOCK]).T
         here = np.broadcast_to(np.arange(start, start + scores.shape[1]), scores.shape)
         both, where = np.concatenate((best, scores), axis=1), np.concatenate((rows, here), axis=1)
         top = np.argsort(-both, axis=1, kind="stable")[:, :k]
@@ -175,7 +176,7 @@ def _held_out(bundle: Bundle, row: int, rng: np.random.Generator) -> NDArray[np.
     others = [i for i in range(start, end) if i != held]
     own = int(np.searchsorted(rows, row))
     best[own] = (bundle.vectors["image"][others].astype(np.float32) @ q).max()
-    texts = bundle.vectors["text"][rows].astype(np.float32) @ q
+    texts = widened(bundle.vectors["text"][rows]) @ q
     weights = np.array(IMAGE_WEIGHTS)[:, None]
     scores = weights * best[None] + (1 - weights) * texts[None]
     ahead = (scores >= scores[:, own : own + 1]).sum(axis=1)
@@ -217,7 +218,7 @@ def _top(scores: Vectors) -> Vectors:
 
 def _exact_scores(vectors: NDArray[np.float16], queries: Vectors, rows: NDArray[np.int64]) -> Vectors:
     """Return the exact score of each row found, `(nq, k)`; -inf where none was."""
-    scores = np.einsum("qd,qkd->qk", queries, vectors[np.maximum(rows, 0)].astype(np.float32))
+    scores = np.einsum("qd,qkd->qk", queries, widened(vectors[np.maximum(rows, 0)]))
     return np.where(rows < 0, -np.inf, scores).astype(np.float32)
 
 

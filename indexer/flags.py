@@ -6,8 +6,8 @@ from typing import TypedDict, Unpack
 
 from indexer.build import BuildOptions
 from indexer.catalogue import CatalogueOptions
-from indexer.encode import EncodeOptions, Fetch
-from indexer.fetch import FetchLimits, FetchPolicy, guarded_get
+from indexer.encode import EncodeOptions, Fetch, PictureUnavailableError
+from indexer.fetch import FetchError, FetchLimits, FetchPolicy, guarded_get
 from indexer.manifest import FusionWeights, QueryKind
 from indexer.rejects import BadRowLimit
 from models.picture import PictureLimits
@@ -97,7 +97,14 @@ def bad_rows(text: str) -> BadRowLimit:
 def fetcher(limits: PictureLimits) -> Fetch:
     """Return a function that fetches the bytes of a picture from a public URL."""
     policy, caps = FetchPolicy(), FetchLimits(max_bytes=limits.max_bytes)
-    return lambda url: guarded_get(url, policy, caps)
+
+    def fetch(url: str) -> bytes:
+        try:
+            return guarded_get(url, policy, caps)
+        except FetchError as error:
+            raise PictureUnavailableError(str(error)) from error
+
+    return fetch
 
 
 def build_options(catalogue: Path, data_dir: Path, **flags: Unpack[BuildFlags]) -> BuildOptions:

@@ -19,6 +19,7 @@ from indexer.ranking import rank
 from models.encoder import Encoder
 from models.entities import EntityLinker
 from models.metrics import Rankings, mrr, ndcg_at_k, recall_at_k, success_at_k
+from models.product import Product
 
 DEPTH = 100  # products ranked for each query
 BATCH = 256
@@ -168,24 +169,24 @@ def _ranked(
     queries: Sequence[JudgedQuery],
     entities: Sequence[Mapping[str, str]],
     weights: FusionWeights,
-) -> list[list[str]]:
-    """Return the ids of the first products of each query."""
-    results: list[list[str]] = []
+) -> list[list[int]]:
+    """Return the rows of the first products of each query."""
+    results: list[list[int]] = []
     for start in range(0, len(queries), BATCH):
         texts = [query.text for query in queries[start : start + BATCH]]
-        for q in encoder.encode_texts(texts, entities[start : start + BATCH]):
-            rows = rank(bundle, q, weights, DEPTH).rows
-            results.append([bundle.products.id_of(int(row)) for row in rows])
+        vectors = encoder.encode_texts(texts, entities[start : start + BATCH])
+        results += [rank(bundle, q, weights, DEPTH).rows.tolist() for q in vectors]
     return results
 
 
 def _relevance(
     bundle: Bundle,
     queries: Sequence[JudgedQuery],
-    results: Sequence[Sequence[str]],
+    results: Sequence[Sequence[int]],
     linked: Sequence[Mapping[str, str]],
 ) -> Relevance:
-    rankings = Rankings.from_lists(results, [query.relevant for query in queries])
+    ids = [[bundle.products.id_of(row) for row in rows] for rows in results]
+    rankings = Rankings.from_lists(ids, [query.relevant for query in queries])
     precision, recall, f1 = _linking(queries, linked)
     return Relevance(
         queries=len(queries),
@@ -201,18 +202,14 @@ def _relevance(
     )
 
 
-def _entities_at_5(bundle: Bundle, queries: Sequence[JudgedQuery], results: Sequence[Sequence[str]]) -> float | None:
-    naming = [(q, r) for q, r in zip(queries, results, strict=True) if q.entities]
+def _entities_at_5(bundle: Bundle, queries: Sequence[JudgedQuery], results: Sequence[Sequence[int]]) -> float | None:
+    naming = [(q, rows) for q, rows in zip(queries, results, strict=True) if q.entities]
     if not naming:
         return None
-    return _mean([any(_has_all(bundle, i, q) for i in r[:5]) for q, r in naming])
+    return _mean([any(_has_all(bundle.products[row], q) for row in rows[:5]) for q, rows in naming])
 
 
-def _has_all(bundle: Bundle, product_id: str, query: JudgedQuery) -> bool:
-    row = bundle.products.row_of(product_id)
-    if row is None:
-        return False
-    product = bundle.products[row]
+def _has_all(product: Product, query: JudgedQuery) -> bool:
     return all(product.entities([e.group]).get(e.group) == e.value for e in query.entities)
 
 

@@ -155,7 +155,4 @@ def _one_array(column: pa.ChunkedArray) -> pa.Array:
     """Return the column as one array, so that reaching a row does not search through chunks."""
     if pa.types.is_dictionary(column.type):
         column = column.unify_dictionaries()
-    whole = column.combine_chunks()
-    if not isinstance(whole, pa.ChunkedArray):
-        return whole
-    return whole.chunk(0) if whole.num_chunks else pa.array([], type=column.type)
+    return column.combine_chunks()

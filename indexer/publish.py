@@ -112,12 +112,14 @@ def rollback(data_dir: Path) -> HistoryEntry:
         PublishError: there is none, or it is not there any more.
         BundleError: it is damaged.
     """
+    if _pointed_at(data_dir) is None:
+        msg = f"nothing to roll back in {data_dir}: nothing is published"
+        raise PublishError(msg)
     with locked(data_dir / _LOCK, wait=True):
-        current = current_bundle(data_dir)
-        previous = _before(history(data_dir), current.name if current else None)
+        name = _pointed_at(data_dir)
+        previous = _before(history(data_dir), name)
         if previous is None:
-            why = "nothing is published" if current is None else f"no bundle was current before {current.name}"
-            msg = f"nothing to roll back to in {data_dir}: {why}"
+            msg = f"nothing to roll back to in {data_dir}: no bundle was current before {name}"
             raise PublishError(msg)
         folder = bundle_folder(data_dir, previous)
         with Bundle.open(folder):
@@ -176,6 +178,21 @@ def _report(folder: Path) -> Report:
             raise BundleError(msg) from error
 
 
+def _pointed_at(data_dir: Path) -> str | None:
+    """Return the name of the bundle that `current` leads to, be it there or not; None if there is no link.
+
+    Raises:
+        PublishError: `current` is something else, which a new link would not replace.
+    """
+    link = data_dir / CURRENT
+    if link.is_symlink():
+        return link.readlink().name
+    if link.exists():
+        msg = f"{link}: not a symbolic link: move it away"
+        raise PublishError(msg)
+    return None
+
+
 def _before(entries: list[HistoryEntry], current: str | None) -> str | None:
     """Return what was current before `current` was last published."""
     published = [e for e in entries if e.action == "publish" and e.bundle == current and e.previous != current]
@@ -190,12 +207,11 @@ def _move(
     forced: bool = False,
     problems: tuple[str, ...] = (),
 ) -> HistoryEntry:
-    current = current_bundle(data_dir)
     entry = HistoryEntry(
         at=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         action=action,
         bundle=bundle_id,
-        previous=current.name if current else None,
+        previous=_pointed_at(data_dir),
         forced=forced,
         problems=problems,
     )

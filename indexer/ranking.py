@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexer.bundle import Bundle
+from indexer.halves import widened
 from indexer.index import NO_ROW
 from indexer.manifest import FusionWeights, Space
 
@@ -90,7 +91,7 @@ def score_rows(bundle: Bundle, q: Floats, weights: FusionWeights, rows: Rows) ->
     Computed from the stored vectors, `(m + pictures, d)` of them at once.
     """
     best, pictures = best_pictures(bundle, q, rows)
-    texts = bundle.vectors["text"][rows].astype(np.float32) @ q
+    texts = widened(bundle.vectors["text"][rows]) @ q
     scores = weights.text * texts + weights.image * np.where(pictures == NO_ROW, 0.0, best)
     return scores.astype(np.float32), pictures
 
@@ -111,7 +112,7 @@ def best_pictures(bundle: Bundle, q: Floats, rows: Rows) -> tuple[Floats, NDArra
     firsts = np.concatenate(([0], np.cumsum(counts)[:-1]))
     within = np.arange(int(counts.sum())) - np.repeat(firsts, counts)
     picture_rows = np.repeat(starts[having], counts) + within
-    scores = bundle.vectors["image"][picture_rows].astype(np.float32) @ q
+    scores = widened(bundle.vectors["image"][picture_rows]) @ q
     tops = np.maximum.reduceat(scores, firsts)
     best[having] = tops
     is_top = scores == np.repeat(tops, counts)

@@ -256,9 +256,7 @@ def _resampled_means(values: Values, seed: int, resamples: int) -> Values:
         raise ValueError(msg)
     rng = np.random.default_rng(seed)
     chunks = _chunk_sizes(resamples, max(1, _CHUNK_DRAWS // len(values)))
-    return np.concatenate(
-        [values[rng.integers(len(values), size=(c, len(values)))].mean(axis=1) for c in chunks]
-    )
+    return np.concatenate([values[rng.integers(len(values), size=(c, len(values)))].mean(axis=1) for c in chunks])
 
 
 def _chunk_sizes(total: int, largest: int) -> Iterator[int]:

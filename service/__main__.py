@@ -1,6 +1,7 @@
 """`python -m service`: reads the configuration, opens the catalogue, and serves it until told to stop."""
 
 import os
+import signal
 import sys
 from typing import get_args
 
@@ -61,6 +62,7 @@ def serve(settings: Settings) -> None:
     from service.served import open_artefacts  # noqa: PLC0415 - likewise
 
     app = create_app(settings, open_artefacts(settings))
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # uvicorn raises it once more when all is done: then it is no news
     uvicorn.run(
         app,
         host=settings.host,

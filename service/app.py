@@ -95,9 +95,7 @@ def _open(settings: Settings, encoder: Encoder, bundle: Bundle, metrics: Metrics
     closing.push_async_callback(embedder.close)
     served = serve(encoder, bundle, cache, metrics)
     timeout_ms = settings.request_timeout_ms
-    engine = SearchEngine(
-        served, embedder, ranking, metrics, timeout_ms=timeout_ms, log_queries=settings.log_queries
-    )
+    engine = SearchEngine(served, embedder, ranking, metrics, timeout_ms=timeout_ms, log_queries=settings.log_queries)
     readiness = Readiness(engine, embedder, ranking, keep_ms=settings.ready_cache_ms, timeout_ms=timeout_ms)
     return {"engine": engine, "readiness": readiness, "metrics": metrics}
 

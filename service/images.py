@@ -15,7 +15,7 @@ from typing import Final
 
 from PIL.Image import Image
 
-from indexer.fetch import FetchError, FetchLimits, FetchPolicy, guarded_get
+from indexer.fetch import DEFAULT_POLICY, FetchError, FetchLimits, FetchPolicy, guarded_get
 from models.picture import PictureError, PictureLimits, PictureReason, decode_picture
 from models.picture_file import read_picture_file
 from service.errors import InvalidRequestError, ServiceError, TooLargeError, UnsupportedMediaError
@@ -49,12 +49,12 @@ class PictureFile:
 class PictureReader:
     """Reads pictures in threads of its own: some that decode, and more that wait for other servers."""
 
-    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics, policy: FetchPolicy = DEFAULT_POLICY) -> None:
         self._allow_urls = settings.allow_image_urls
         self._limits = PictureLimits(settings.max_image_bytes, settings.max_image_px)
         self._held_px = Budget(_PICTURES_HELD * settings.max_image_px)
-        self._policy = FetchPolicy()
-        self._fetch_limits = FetchLimits(max_bytes=settings.max_image_bytes)
+        self._policy = policy
+        self._fetch_limits = FetchLimits(max_bytes=settings.max_image_bytes, total_ms=settings.image_url_timeout_ms)
         self._decoding = BoundedPool("decode", threads=settings.decode_threads, max_waiting=settings.max_waiting)
         self._fetching = BoundedPool("fetch", threads=settings.fetch_threads, max_waiting=settings.max_waiting)
         metrics.watch_depth("decode", lambda: self._decoding.depth)
@@ -95,7 +95,8 @@ class PictureReader:
         try:
             data = guarded_get(url, self._policy, self._fetch_limits)
         except FetchError as error:
-            raise InvalidRequestError(f"The picture could not be fetched: {error}.", path=path) from error
+            refusal = TooLargeError if error.reason == "too_large" else InvalidRequestError
+            raise refusal(f"The picture could not be fetched: {error}.", path=path) from error
         return PictureFile(data, hashlib.sha256(data).digest())
 
     def _measure(self, data: bytes, path: str) -> int:

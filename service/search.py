@@ -21,7 +21,6 @@ from service.served import Served
 from service.telemetry import Metrics
 from service.understand import LinkedEntity
 
-
 _log = structlog.stdlib.get_logger("catalens.search")
 
 

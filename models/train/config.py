@@ -50,7 +50,8 @@ class TextMix(_Section):
         canonical: the text fields, as indexed and as measured.
         title: the title alone.
         description: the description alone.
-        query: two to four words of the title, in their order, as a shopper types them.
+        query: what a shopper types: one to four of the product's entities and of the other words of its title,
+            with the entities that are in it and no others.
     """
 
     canonical: Share = 0.6
@@ -101,13 +102,15 @@ class LossConfig(_Section):
     Attributes:
         fused: of (image, fused text).
         description: of (image, words).
-        entities: of (image, entities).
+        entities: of (image, all entities of the product).
+        groups: of (image, one entity), the mean over the groups; products that share the value are positives.
         max_scale: the learnt logit scale never exceeds it.
     """
 
     fused: Annotated[float, Field(ge=0)] = 1.0
     description: Annotated[float, Field(ge=0)] = 0.5
     entities: Annotated[float, Field(ge=0)] = 0.5
+    groups: Annotated[float, Field(ge=0)] = 0.5
     max_scale: Annotated[float, Field(gt=1)] = 100.0
 
 

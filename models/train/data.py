@@ -4,7 +4,7 @@ Every choice is drawn from (seed, epoch, step) alone, so a resumed run sees what
 have seen. How entities reach the model is left to it: all systems are shown the same examples.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -18,7 +18,8 @@ from models.product import Product, TextField, canonical_text
 from models.train.config import AugmentConfig, EntityDropout, TextMix
 from models.train.pixels import PictureTable
 
-_QUERY_WORDS = (2, 5)  # two to four
+_QUERY_UNITS = (1, 5)  # one to four
+_MARKS = ",.;:-()"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,8 @@ class Batch:
         texts: the words of each.
         entities: the entities of each that were not withheld.
         products: row of each product in its table.
+        suits: `(n, n) bool`, True where the picture of the row also shows what the text of the column asks for,
+            being a short query that names no one product.
     """
 
     pixels: Tensor
@@ -38,6 +41,16 @@ class Batch:
     texts: tuple[str, ...]
     entities: tuple[Entities, ...]
     products: tuple[int, ...]
+    suits: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """The words and entities an example is given; `asked`: the units of a short query, else None."""
+
+    words: str
+    entities: Mapping[str, str]
+    asked: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,42 +90,60 @@ class Examples:
         pixels = self._table.pixels[rng.integers(starts, ends)]
         kinds = rng.choice(self._kinds, size=len(rows), p=self._shares)
         products = [self._table.products[row] for row in rows]
+        readings = [self._read(product, str(kind), rng) for product, kind in zip(products, kinds, strict=True)]
         return Batch(
             pixels=torch.from_numpy(np.array(pixels)),
             zooms=torch.from_numpy(_zooms(rng, len(rows), self._sampling.augment)),
-            texts=tuple(self._words(p, str(kind), rng) for p, kind in zip(products, kinds, strict=True)),
-            entities=tuple(self._kept(product, rng) for product in products),
+            texts=tuple(reading.words for reading in readings),
+            entities=tuple(self._kept(reading.entities, rng) for reading in readings),
             products=tuple(int(row) for row in rows),
+            suits=self._suits(products, readings),
         )
 
     def _shuffled(self, epoch: int) -> NDArray[np.int64]:
         return np.random.default_rng([self._sampling.seed, epoch, 0]).permutation(len(self._table))
 
-    def _words(self, product: Product, kind: str, rng: np.random.Generator) -> str:
+    def _read(self, product: Product, kind: str, rng: np.random.Generator) -> _Reading:
+        stated = product.entities(self._sampling.groups)
         match kind:
             case "title":
-                return product.title
+                return _Reading(product.title, stated)
             case "description" if product.description:
-                return product.description
+                return _Reading(product.description, stated)
             case "query":
-                return _query(product.title, rng)
-        return canonical_text(product, self._sampling.text_fields) or product.title
+                units = _units(product.title, stated)
+                count = min(int(rng.integers(*_QUERY_UNITS)), len(units))
+                asked = [units[k] for k in rng.permutation(len(units))[:count]]
+                named = {group: value for group, value in stated.items() if value in asked}
+                return _Reading(" ".join(asked), named, frozenset(map(str.casefold, asked)))
+        return _Reading(canonical_text(product, self._sampling.text_fields) or product.title, stated)
 
-    def _kept(self, product: Product, rng: np.random.Generator) -> Mapping[str, str]:
-        """Withhold entities; the draws do not depend on what the product states."""
+    def _suits(self, products: Sequence[Product], readings: Sequence[_Reading]) -> Tensor:
+        """Return which pictures show what each short query asks for, `(n, n) bool`."""
+        shown = [
+            {unit.casefold() for unit in _units(product.title, product.entities(self._sampling.groups))}
+            for product in products
+        ]
+        suits = torch.zeros(len(products), len(products), dtype=torch.bool)
+        for column, reading in enumerate(readings):
+            if reading.asked is not None:
+                suits[:, column] = torch.tensor([reading.asked <= units for units in shown])
+        return suits
+
+    def _kept(self, stated: Mapping[str, str], rng: np.random.Generator) -> Mapping[str, str]:
+        """Withhold entities; the draws do not depend on what is stated."""
         draws = rng.random(1 + len(self._sampling.groups))
         if draws[0] < self._sampling.dropout.whole:
             return {}
-        stated = product.entities(self._sampling.groups)
         pairs = zip(self._sampling.groups, draws[1:], strict=True)
         return {g: stated[g] for g, draw in pairs if g in stated and draw >= self._sampling.dropout.each}
 
 
-def _query(title: str, rng: np.random.Generator) -> str:
-    words = title.split()
-    count = min(int(rng.integers(*_QUERY_WORDS)), len(words))
-    kept = np.sort(rng.choice(len(words), size=count, replace=False))
-    return " ".join(words[k] for k in kept)
+def _units(title: str, stated: Mapping[str, str]) -> list[str]:
+    """Return the entities of a product as whole units, and the words of its title that are no part of one."""
+    taken = {word.casefold() for value in stated.values() for word in value.split()}
+    words = (word.strip(_MARKS) for word in title.split())
+    return [*dict.fromkeys(stated.values()), *(word for word in words if word and word.casefold() not in taken)]
 
 
 def _zooms(rng: np.random.Generator, count: int, augment: AugmentConfig) -> NDArray[np.float32]:

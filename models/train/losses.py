@@ -10,8 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+_NEVER = -1e4  # finite, so that a target of zero times it is zero; its exponential is zero too
 
-def symmetric_info_nce(images: Tensor, texts: Tensor, scale: Tensor, positives: Tensor) -> Tensor:
+
+def symmetric_info_nce(
+    images: Tensor, texts: Tensor, scale: Tensor, positives: Tensor, ignored: Tensor | None = None
+) -> Tensor:
     """Return the mean of image-to-text and text-to-image cross-entropy against `positives`, a scalar.
 
     Args:
@@ -19,8 +23,11 @@ def symmetric_info_nce(images: Tensor, texts: Tensor, scale: Tensor, positives: 
         texts: `(m, d)`, rows unit-length.
         scale: the inverse temperature, a scalar.
         positives: `(n, m) bool`, every row and every column with at least one True.
+        ignored: `(n, m) bool`, pairs that are neither drawn together nor pushed apart; positives stay.
     """
     logits = scale * images @ texts.T  # (n, m)
+    if ignored is not None:
+        logits = logits.masked_fill(ignored & ~positives, _NEVER)
     return 0.5 * (_cross_entropy(logits, positives) + _cross_entropy(logits.T, positives.T))
 
 

@@ -19,7 +19,8 @@ PRODUCTS = 200
 SEED = 3
 READY_WITHIN_S = 90
 STOPPED_WITHIN_S = 30
-ANSWER_WITHIN_MS = 15_000
+ANSWER_WITHIN_MS = 30_000  # a shared machine may be busy; a quiet one answers in milliseconds
+DESK = {"viewport": {"width": 1280, "height": 900}, "reduced_motion": "reduce"}
 CHROMIUM_FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -145,7 +146,7 @@ class Visit:
 
     def open(self, address: str = "/") -> "Visit":
         """Go to an address of the shop and wait for its first products."""
-        self.page.goto(self.base_url + address)
+        self.page.goto(self.base_url + address, wait_until="commit")
         expect(self.page.locator("#results")).to_have_attribute("aria-busy", "false")
         return self
 
@@ -193,7 +194,7 @@ def visit(browser: Browser, base_url: str, request: pytest.FixtureRequest) -> It
 
     Every visit ends with two checks: nothing on the console, and no word to any other host.
     """
-    device = getattr(request, "param", {"viewport": {"width": 1280, "height": 900}})
+    device = getattr(request, "param", DESK)
     context = browser.new_context(**device)
     context.set_default_timeout(ANSWER_WITHIN_MS)
     visitor = Visit(context.new_page(), base_url)

@@ -162,6 +162,18 @@ def test_too_many_bad_rows(run, feeds, tmp_path):
     assert json.loads(build(run, path, "--max-bad-rows", "50%", "--json").stdout)["manifest"]["counts"]["rejected"] == 1
 
 
+@pytest.mark.parametrize(
+    ("flags", "said"), [((), "address"), (("--no-fetch-images",), "pictures are not fetched from URLs")]
+)
+def test_urls_that_lead_inside_are_refused_by_row(run, tmp_path, flags, said):
+    path = tmp_path / "feed.csv"
+    path.write_text("id,title,images\np1,t,http://127.0.0.1:1/a.jpg\n")
+    answer = build(run, path, *flags)
+    assert answer.exit_code == 1
+    assert "row 1 [p1]: images: http://127.0.0.1:1/a.jpg: " in answer.stderr
+    assert said in answer.stderr
+
+
 def test_a_bundle_of_another_encoder_is_not_measured(run, feed):
     build(run, feed, "--publish")
     answer = run("evaluate", "--encoder", "other")

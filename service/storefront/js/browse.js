@@ -1,12 +1,14 @@
 // What a visitor sees before asking: a varied first grid, and example searches in the shop's own words. Both
-// come from one answer of the service, so that they fit whatever catalogue is behind it.
+// come from answers of the service, so that they fit whatever catalogue is behind it.
 
 /** @typedef {import("./api.js").Hit} Hit */
 
 /** What the first grid is searched with. Every shop has something near it. */
 export const BROWSE_WORDS = "new and popular";
-/** How many hits are asked for, to choose a varied grid from. */
-export const BROWSE_DEPTH = 100;
+/** Where in its answer to look: the best hits of a large shop may all be of one kind, those far apart are not. */
+export const BROWSE_OFFSETS = [0, 300, 1000];
+/** How many hits to look at, at each of these places. */
+export const BROWSE_LIMIT = 50;
 const EXAMPLES = 6;
 
 /**

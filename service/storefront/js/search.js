@@ -2,7 +2,7 @@
 // one search is under way, and a newer one ends it.
 
 import { ApiError, browse, search } from "./api.js";
-import { BROWSE_DEPTH, BROWSE_WORDS, exampleSearches, varied } from "./browse.js";
+import { BROWSE_LIMIT, BROWSE_OFFSETS, BROWSE_WORDS, exampleSearches, varied } from "./browse.js";
 import { isEmpty } from "./state.js";
 
 /** @typedef {import("./state.js").State} State */
@@ -96,9 +96,10 @@ async function run(store, signal) {
 
 /** @param {AbortSignal} signal */
 async function firstView(signal) {
-  const answer = await patiently(() => browse(BROWSE_WORDS, { limit: BROWSE_DEPTH, offset: 0, signal }), signal);
-  const hits = varied(answer.hits);
-  return { answer, hits: hits.slice(0, PAGE), examples: exampleSearches(hits) };
+  const pages = BROWSE_OFFSETS.map((offset) => ({ limit: BROWSE_LIMIT, offset, signal }));
+  const answers = await Promise.all(pages.map((page) => patiently(() => browse(BROWSE_WORDS, page), signal)));
+  const hits = varied(answers.map((answer) => answer.hits).reduce(joined));
+  return { answer: answers[0], hits: hits.slice(0, PAGE), examples: exampleSearches(hits) };
 }
 
 /**

@@ -154,3 +154,11 @@ def test_the_command_reports_and_refuses(tmp_path: Path) -> None:
     assert refused.exit_code == 1
     assert "holds no generated shop" in refused.stderr
     assert runner.invoke(main, ["generate", "--products", "0", "--out", str(tmp_path / "c")]).exit_code == 2
+
+
+def test_the_feed_is_written_in_row_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("demo.writer._ROW_GROUP", 20)
+    generate(Plan(30, 7, tmp_path, workers=1))
+    feed = pq.ParquetFile(tmp_path / "catalogue.parquet")
+    assert [feed.metadata.row_group(number).num_rows for number in range(feed.num_row_groups)] == [20, 10]
+    assert [row["id"] for row in feed.read().to_pylist()] == [f"s7-{number:06d}" for number in range(30)]

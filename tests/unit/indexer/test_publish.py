@@ -90,6 +90,25 @@ def test_rollback_of_nothing(data):
         rollback(data)
 
 
+def test_a_current_that_leads_nowhere_is_mended_by_publishing_or_rolling_back(data):
+    publish(data, A)
+    publish(data, B)
+    shutil.rmtree(data / "bundles" / B)
+    assert rollback(data).bundle == A
+    shutil.rmtree(data / "bundles" / A)
+    assert publish(data, C).previous == A
+    assert current_bundle(data).name == C
+
+
+def test_a_current_that_is_no_link_is_left_alone(data):
+    (data / "current").mkdir()
+    for act in (lambda: publish(data, A), lambda: rollback(data)):
+        with pytest.raises(PublishError, match="not a symbolic link: move it away"):
+            act()
+    assert (data / "current").is_dir()
+    assert not (data / "history.jsonl").exists()
+
+
 @pytest.mark.parametrize("gone", [True, False])
 def test_rollback_to_what_is_gone_or_damaged_leaves_current(data, gone):
     publish(data, A)

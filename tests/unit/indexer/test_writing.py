@@ -52,3 +52,10 @@ def test_no_thumbnails(tmp_path):
     with ThumbnailWriter(tmp_path / "t.bin", tmp_path / "t.npy"):
         pass
     assert np.load(tmp_path / "t.npy").tolist() == [0]
+
+
+def test_a_header_of_another_length_is_noticed(tmp_path, monkeypatch):
+    monkeypatch.setattr("indexer.writing._HEADER_BYTES", 64)
+    writer = VectorWriter(tmp_path / "v.npy", 8)
+    with pytest.raises(ValueError, match="a header of 128 bytes, not 64"):
+        writer.close()

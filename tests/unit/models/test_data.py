@@ -194,7 +194,7 @@ class TestExamples:
             "batch_size": 16,
             "text_fields": ("description",),
             "groups": GROUPS,
-            "text_mix": TextMix(),
+            "text_mix": TextMix(query=0, title=0.3),
             "dropout": EntityDropout(),
             "augment": AugmentConfig(),
         }
@@ -237,25 +237,53 @@ class TestExamples:
 
     def test_texts_follow_the_mix(self, read):
         table = read()
-        mix = TextMix(canonical=0.4, title=0.3, description=0.0, query=0.3)
+        mix = TextMix(canonical=0.4, title=0.3, description=0.3, query=0.0)
         examples = self.make(table, text_mix=mix, text_fields=("title", "description"))
         kinds = Counter()
         for epoch in range(30):
             batch = examples.batch(epoch, 0)
             for row, text in zip(batch.products, batch.texts, strict=True):
                 product = table.products[row]
-                words = product.title.split()
-                if text == f"{product.title}. {product.description.rstrip('.')}":
-                    kinds["canonical"] += 1
-                elif text == product.title:
-                    kinds["title"] += 1
-                else:
-                    assert [word for word in words if word in text.split()] == text.split()
-                    assert 2 <= len(text.split()) <= 4
-                    kinds["query"] += 1
+                both = f"{product.title}. {product.description.rstrip('.')}"
+                kinds[{both: "canonical", product.title: "title", product.description: "description"}[text]] += 1
         shares = {kind: count / 480 for kind, count in kinds.items()}
-        assert shares["canonical"] == pytest.approx(0.4, abs=0.07)
-        assert 0.05 < shares["query"] < 0.37  # a query of all three words is a title
+        assert shares == pytest.approx({"canonical": 0.4, "title": 0.3, "description": 0.3}, abs=0.07)
+
+    def test_queries_are_made_of_whole_entities_and_other_words_of_the_title(self, read):
+        table, queries = read(), TextMix(canonical=0, title=0, description=0, query=1)
+        examples = self.make(table, text_mix=queries, dropout=EntityDropout(whole=0, each=0))
+        lengths, alone = Counter(), 0
+        for epoch in range(30):
+            batch = examples.batch(epoch, 0)
+            for row, text, stated in zip(batch.products, batch.texts, batch.entities, strict=True):
+                product = table.products[row]
+                colour = product.title.removeprefix(product.brand).removesuffix(product.category).strip()
+                rest, units = text, [*product.entities(GROUPS).values(), colour]
+                used = [unit for unit in units if unit in rest]
+                for unit in used:
+                    rest = rest.replace(unit, "", 1)
+                assert not rest.strip()
+                lengths[len(used)] += 1
+                alone += used == [product.brand]
+                assert stated == {g: v for g, v in product.entities(GROUPS).items() if v in used}
+        assert set(lengths) == {1, 2, 3, 4}
+        assert alone > 10
+
+    def test_a_query_suits_every_product_that_has_all_it_asks_for(self, read):
+        table, mix = read(), TextMix(canonical=0.3, title=0, description=0, query=0.7)
+        examples = self.make(table, text_mix=mix, batch_size=72)
+        batch = examples.batch(0, 0)
+        short = 0
+        for column, text in enumerate(batch.texts):
+            long = text.startswith("A ")
+            short += not long
+            for row, product in enumerate(batch.products):
+                shown = table.products[product]
+                rest = text
+                for unit in (*shown.entities(GROUPS).values(), *shown.title.split()):
+                    rest = rest.replace(unit, "", 1)
+                assert bool(batch.suits[row, column]) == (not long and not rest.strip()), (text, shown.title)
+        assert 40 < short < 62
 
     @pytest.mark.parametrize("kind", ["description", "canonical"])
     def test_a_product_without_a_description_is_read_by_its_title(self, tiny, read, shop, kind):

@@ -1,7 +1,7 @@
 """Dictionary matching and misspellings."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.lexicon import Form, Lexicon
@@ -98,6 +98,7 @@ def test_values_too_long_to_be_typed_are_left_out():
 WORDS = st.sampled_from(["canada", "golden", "heron", "ember", "oak", "t", "shirt", "navy", "blue", "and", "x", ","])
 
 
+@settings(deadline=None)
 @given(st.lists(WORDS, max_size=12))
 def test_matches_are_leftmost_longest(words):
     lexicon = Lexicon(VOCABULARY)
@@ -167,6 +168,7 @@ def test_attributes_are_not_guessed():
     assert guesses(lexicon, "turqoise") == []
 
 
+@settings(deadline=None)
 @given(st.text(max_size=80))
 def test_any_text_can_be_searched_for_misspellings(text):
     lexicon = Lexicon(VOCABULARY)

@@ -3,7 +3,7 @@
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.surfaces import Gap, key_of, normal_word, number_forms, spellings, tokenize, value_words
@@ -114,6 +114,7 @@ def test_spellings():
     assert set(spellings("Casual Shoe", name=False)) == {("casual", "shoes")}
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60))
 def test_any_text_has_words_with_true_offsets(text):
     end = 0
@@ -124,6 +125,7 @@ def test_any_text_has_words_with_true_offsets(text):
         assert " " not in token.norm
 
 
+@settings(deadline=None)
 @given(st.text(alphabet=st.characters(categories=["L", "Nd"]), min_size=1, max_size=12))
 def test_normalising_twice_changes_nothing(word):
     once = normal_word(word)

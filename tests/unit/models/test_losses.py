@@ -91,6 +91,31 @@ def test_a_false_negative_is_punished_and_a_positive_is_not():
     assert float(pull) < float(push)
 
 
+def test_ignored_pairs_are_as_if_they_were_not_there():
+    images, texts = unit(3, 4, 10), unit(3, 4, 11)
+    scale, ignored = torch.tensor(6.0, dtype=torch.float64), torch.zeros(3, 3, dtype=torch.bool)
+    ignored[0, 2] = ignored[1, 1] = True  # a pair apart, and a positive, which stays
+    loss = symmetric_info_nce(images, texts, scale, torch.eye(3, dtype=torch.bool), ignored)
+    logits = (scale * images @ texts.T).tolist()
+
+    def cost(own, others):
+        return math.log(sum(math.exp(x) for x in [own, *others])) - own
+
+    rows = [cost(logits[0][0], [logits[0][1]]), cost(logits[1][1], [logits[1][0], logits[1][2]])]
+    rows.append(cost(logits[2][2], logits[2][:2]))
+    columns = [cost(logits[0][0], [logits[1][0], logits[2][0]]), cost(logits[1][1], [logits[0][1], logits[2][1]])]
+    columns.append(cost(logits[2][2], [logits[1][2]]))
+    assert float(loss) == pytest.approx((sum(rows) + sum(columns)) / 6, abs=1e-9)
+
+
+def test_ignored_pairs_receive_no_gradient():
+    texts = unit(2, 4, 12).requires_grad_()
+    images, everything = unit(2, 4, 13), torch.ones(2, 2, dtype=torch.bool)
+    scale = torch.tensor(6.0, dtype=torch.float64)
+    symmetric_info_nce(images, texts, scale, torch.eye(2, dtype=torch.bool), everything).backward()
+    assert float(texts.grad.abs().max()) == 0.0
+
+
 def test_the_order_of_the_batch_does_not_matter():
     images, texts, keys = unit(6, 4, 8), unit(6, 4, 9), ["a", "b", "a", "c", "d", "b"]
     order = torch.tensor([3, 1, 5, 0, 2, 4])

@@ -65,27 +65,22 @@ def all_measures(rankings, k):
     }
 
 
+@settings(deadline=None)
 @given(judged_scores(), st.integers(1, 14))
 def test_every_measure_of_scores_equals_the_naive_oracle(judged, k):
     scores, gains = judged
-    found = all_measures(Rankings.from_scores(scores, gains), k) | {
-        "rank": retrieval_ranks(scores, gains > 0)
-    }
+    found = all_measures(Rankings.from_scores(scores, gains), k) | {"rank": retrieval_ranks(scores, gains > 0)}
     for q, (s, g) in enumerate(zip(scores, gains, strict=True)):
         expected = naive_measures(naive_list(s, g), g, k)
         assert {name: values[q] for name, values in found.items()} == pytest.approx(expected)
 
 
+@settings(deadline=None)
 @given(judged_scores(), st.integers(1, 14))
 def test_lists_and_scores_give_the_same_values(judged, k):
     scores, gains = judged
     results = [
-        [
-            i
-            for _, _, i in sorted(
-                (-s, g, i) for i, (s, g) in enumerate(zip(sr, gr, strict=True)) if s != -math.inf
-            )
-        ]
+        [i for _, _, i in sorted((-s, g, i) for i, (s, g) in enumerate(zip(sr, gr, strict=True)) if s != -math.inf)]
         for sr, gr in zip(scores, gains, strict=True)
     ]
     judgements = [{i: g for i, g in enumerate(row) if g} for row in gains]
@@ -229,9 +224,7 @@ def test_equal_systems_are_not_told_apart():
 
 def test_p_values_of_no_difference_are_about_uniform():
     rng = np.random.default_rng(6)
-    p = [
-        paired_bootstrap(rng.standard_normal(80), np.zeros(80), t, resamples=400).p_value for t in range(200)
-    ]
+    p = [paired_bootstrap(rng.standard_normal(80), np.zeros(80), t, resamples=400).p_value for t in range(200)]
     assert np.mean(np.array(p) < 0.1) < 0.2
     assert 0.4 < np.mean(p) < 0.6
 
@@ -251,7 +244,7 @@ def test_bootstrap_refuses_bad_parameters():
         paired_bootstrap([1.0], [1.0, 2.0])
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(judged_scores())
 def test_more_results_never_hurt_recall_or_success(judged):
     rankings = Rankings.from_scores(*judged)

@@ -18,9 +18,10 @@ ENTITIES = ({"brand": "Nike"}, {}, {"brand": "Nike"}, {"brand": "Diesel", "seaso
 ALL_GROUPS = ({"brand": "Nike", "category": "top"}, {}, {"season": "Summer"}, {"brand": "Diesel"})
 
 
-def batch(tiny, model, texts=TEXTS, entities=ENTITIES):
+def batch(tiny, model, texts=TEXTS, entities=ENTITIES, suits=None):
     pixels = torch.from_numpy(model.backbone.prepare_images(tiny.photos(len(texts))))
-    return Batch(pixels, STILL.repeat(len(texts), 1, 1), texts, entities, tuple(range(len(texts))))
+    suits = torch.zeros(len(texts), len(texts), dtype=torch.bool) if suits is None else torch.tensor(suits)
+    return Batch(pixels, STILL.repeat(len(texts), 1, 1), texts, entities, tuple(range(len(texts))), suits)
 
 
 @pytest.fixture
@@ -29,31 +30,46 @@ def tiny(support):
 
 
 def pieces(model, example):
-    """Images, words, h and w of a batch, and the scale, from the model's parts."""
+    """Images, words, w * h `(n, K, d)` of a batch, and the scale, from the model's parts."""
     tokens, rows = model.read(example.texts, example.entities)
     images = F.normalize(model.backbone.image_features(example.pixels, example.zooms), dim=-1)
     words = F.normalize(model.backbone.text_features(tokens), dim=-1)
     h, w = model.entities(rows)
-    return images, words, (w[..., None] * h).sum(dim=1), model.backbone.logit_scale.exp()
+    return images, words, w[..., None] * h, model.backbone.logit_scale.exp()
 
 
-def test_total_is_the_weighted_sum_of_the_three_losses(tiny, tmp_path):
+def test_total_is_the_weighted_sum_of_the_losses(tiny, tmp_path):
     model = tiny.eiclip(tmp_path)
-    example = batch(tiny, model)
-    losses = ContrastiveTask(model, LossConfig(fused=1.0, description=0.25, entities=2.0))(example)
+    suits = [[False, True, False, False]] + [[False] * 4] * 3  # the first picture also shows "boots"
+    example = batch(tiny, model, suits=suits)
+    losses = ContrastiveTask(model, LossConfig(fused=1.0, description=0.25, entities=2.0, groups=0.125))(example)
     images, words, stated, scale = pieces(model, example)
-    fused = F.normalize(words + model.scale * stated, dim=-1)
-    want_fused = symmetric_info_nce(images, fused, scale, same(["a", "b", "a", "c"]))
-    want_words = symmetric_info_nce(images, words, scale, same(["a", "b", "a", "a"]))
+    fused = F.normalize(words + model.scale * stated.sum(dim=1), dim=-1)
+    want_fused = symmetric_info_nce(images, fused, scale, same(["a", "b", "a", "c"]), torch.tensor(suits))
+    want_words = symmetric_info_nce(images, words, scale, same(["a", "b", "a", "a"]), torch.tensor(suits))
     known = [0, 2, 3]  # the second example states nothing
-    want_entities = symmetric_info_nce(
-        images[known], F.normalize(stated[known], dim=-1), scale, same(["nike", "nike", "diesel"])
-    )
+    together = F.normalize(stated[known].sum(dim=1), dim=-1)
+    want_entities = symmetric_info_nce(images[known], together, scale, same(["nike", "nike", "diesel"]))
+    brands = F.normalize(stated[known, 0], dim=-1)  # no category, and but one season: no loss of theirs
+    want_groups = symmetric_info_nce(images[known], brands, scale, same(["nike", "nike", "diesel"]))
     torch.testing.assert_close(losses.fused, want_fused.detach(), atol=1e-5, rtol=0)
     torch.testing.assert_close(losses.words, want_words.detach(), atol=1e-5, rtol=0)
     torch.testing.assert_close(losses.entities, want_entities.detach(), atol=1e-5, rtol=0)
-    total = want_fused + 0.25 * want_words + 2.0 * want_entities
+    torch.testing.assert_close(losses.groups, want_groups.detach(), atol=1e-5, rtol=0)
+    total = want_fused + 0.25 * want_words + 2.0 * want_entities + 0.125 * want_groups
     torch.testing.assert_close(losses.total, total, atol=1e-5, rtol=0)
+
+
+def test_the_loss_of_single_entities_is_the_mean_over_the_groups(tiny, tmp_path):
+    model = tiny.eiclip(tmp_path)
+    stated = ({"brand": "Nike", "season": "Summer"}, {"season": "Winter"}, {"brand": "Diesel"}, {"season": "Summer"})
+    example = batch(tiny, model, entities=stated)
+    losses = ContrastiveTask(model, LossConfig())(example)
+    images, _, parts, scale = pieces(model, example)
+    brands = symmetric_info_nce(images[[0, 2]], F.normalize(parts[[0, 2], 0], dim=-1), scale, same(["n", "d"]))
+    rows = [0, 1, 3]
+    seasons = symmetric_info_nce(images[rows], F.normalize(parts[rows, 2], dim=-1), scale, same(["s", "w", "s"]))
+    torch.testing.assert_close(losses.groups, ((brands + seasons) / 2).detach(), atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("mode", ["pasted", "none"])
@@ -67,14 +83,14 @@ def test_a_baseline_has_one_loss(tiny, tmp_path, mode):
     keys = ["a", "b", "a", "c"] if mode == "pasted" else ["a", "b", "a", "a"]
     want = symmetric_info_nce(images, words, model.backbone.logit_scale.exp(), same(keys))
     torch.testing.assert_close(losses.total, want, atol=1e-5, rtol=0)
-    assert float(losses.fused) == float(losses.entities) == 0.0
+    assert float(losses.fused) == float(losses.entities) == float(losses.groups) == 0.0
 
 
 @pytest.mark.parametrize("entities", [({}, {}, {}, {}), ({"brand": "Nike"}, {}, {}, {"brand": "Unheard Of"})])
 def test_fewer_than_two_stated_examples_have_no_entity_loss(tiny, tmp_path, entities):
     model = tiny.eiclip(tmp_path)
     losses = ContrastiveTask(model, LossConfig())(batch(tiny, model, entities=entities))
-    assert float(losses.entities) == 0.0
+    assert float(losses.entities) == float(losses.groups) == 0.0
     losses.total.backward()
     assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
 
