@@ -1,4 +1,4 @@
-"""Command line of the generated shop: `python -m demo generate`."""
+"""Command line of the generated shop: `python -m demo generate|up`."""
 
 import json
 import os
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from demo.up import up
 from demo.writer import Plan, ShopError, generate
 
 
@@ -51,6 +52,8 @@ def generate_command(*, products: int, seed: int, out: Path, workers: int, as_js
             f"{counts.scenes} photos in {out} ({seconds} s)"
         )
 
+
+main.add_command(up)
 
 if __name__ == "__main__":
     main()

@@ -50,7 +50,7 @@ class BadRowLimit:
     def problem(self, rejected: int, rows: int, *, at_end: bool) -> str | None:
         """Return why `rejected` of `rows` rows are too many, None if they are not."""
         if self.rows is not None and rejected > self.rows:
-            return f"{rejected} bad rows, {self.rows} allowed"
+            return f"{rejected} bad row{'' if rejected == 1 else 's'}, {self.rows} allowed"
         if at_end and self.share is not None and rejected > self.share * rows:
             return f"{rejected} of {rows} rows are bad, {self.share:.1%} allowed"
         return None

@@ -46,15 +46,15 @@ class VectorWriter:
 
     def close(self) -> None:
         """Write the header, which states how many rows there are."""
-        header = io.BytesIO()
-        shape = (self.written, self._dim)
-        np.lib.format.write_array_header_1_0(header, {"descr": "<f2", "fortran_order": False, "shape": shape})
-        if header.tell() != _HEADER_BYTES:
-            msg = f"numpy wrote a header of {header.tell()} bytes, not {_HEADER_BYTES}"
-            raise ValueError(msg)
-        self._file.seek(0)
-        self._file.write(header.getvalue())
-        self._file.close()
+        with self._file:
+            header = io.BytesIO()
+            layout = {"descr": "<f2", "fortran_order": False, "shape": (self.written, self._dim)}
+            np.lib.format.write_array_header_1_0(header, layout)
+            if header.tell() != _HEADER_BYTES:
+                msg = f"numpy wrote a header of {header.tell()} bytes, not {_HEADER_BYTES}"
+                raise ValueError(msg)
+            self._file.seek(0)
+            self._file.write(header.getvalue())
 
     def __enter__(self) -> Self:
         return self

@@ -148,9 +148,9 @@ class MicroBatcher(Generic[Item, Result]):
             for waiter in batch:
                 self._run_batch([waiter])
             return
+        self._note(len(batch), time.perf_counter() - began)
         for waiter, result in zip(batch, results, strict=True):
             waiter.deliver(result)
-        self._note(len(batch), time.perf_counter() - began)
 
     def _checked(self, items: Sequence[Item]) -> Sequence[Result]:
         results = self._run(items)

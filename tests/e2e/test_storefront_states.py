@@ -56,6 +56,7 @@ def test_without_a_connection_the_results_stay(visit):
     expect(visit.page.locator(".notice")).to_contain_text("You are offline")
     visit.answered()
     assert visit.ids() == red
+    expect(visit.page.locator("#results-title")).to_have_text("Results for “red”")
     with visit.page.expect_response("**/v1/search"):
         visit.page.context.set_offline(False)
     visit.answered()

@@ -153,7 +153,7 @@ class TestBadRows:
         )
 
     def test_none_are_allowed_unless_said(self, mixed, encoder):
-        with pytest.raises(BuildError, match=r"1 bad rows, 0 allowed; the last: row 11 \(line 11\): not valid JSON"):
+        with pytest.raises(BuildError, match=r"1 bad row, 0 allowed; the last: row 11 \(line 11\): not valid JSON"):
             build(encoder, mixed)
         assert bundles(mixed.data_dir) == []
         (reject,) = (mixed.data_dir / "rejects.jsonl").read_text().splitlines()

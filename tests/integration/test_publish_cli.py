@@ -158,7 +158,7 @@ def test_too_many_bad_rows(run, feeds, tmp_path):
     path.write_text("id,title,price\np1,t,5\np2,t,broken\n")
     answer = build(run, path)
     assert answer.exit_code == 1
-    assert "1 bad rows, 0 allowed; the last: row 2 (line 3) [p2]: price: not a price: 'broken'" in answer.stderr
+    assert "1 bad row, 0 allowed; the last: row 2 (line 3) [p2]: price: not a price: 'broken'" in answer.stderr
     assert json.loads(build(run, path, "--max-bad-rows", "50%", "--json").stdout)["manifest"]["counts"]["rejected"] == 1
 
 
@@ -167,10 +167,10 @@ def test_too_many_bad_rows(run, feeds, tmp_path):
 )
 def test_urls_that_lead_inside_are_refused_by_row(run, tmp_path, flags, said):
     path = tmp_path / "feed.csv"
-    path.write_text("id,title,images\np1,t,http://127.0.0.1:1/a.jpg\n")
+    path.write_text("id,title,images\np1,t,http://127.0.0.1/a.jpg\n")
     answer = build(run, path, *flags)
     assert answer.exit_code == 1
-    assert "row 1 [p1]: images: http://127.0.0.1:1/a.jpg: " in answer.stderr
+    assert "row 1 [p1]: images: http://127.0.0.1/a.jpg: " in answer.stderr
     assert said in answer.stderr
 
 

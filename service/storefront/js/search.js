@@ -82,7 +82,9 @@ async function run(store, signal) {
   store.set({ phase: "loading", loadingMore: false });
   const slow = setTimeout(() => !signal.aborted && store.set({ phase: "slow" }), SLOW_MS);
   try {
-    const found = empty ? { browse: await firstView(signal) } : { answer: await firstPage(query, signal) };
+    const found = empty
+      ? { browse: await firstView(signal) }
+      : { answer: await firstPage(query, signal), answered: query };
     const { error } = store.get();
     store.set({ ...found, phase: "ready", error: error === old ? null : error }); // a newer error is not of this search
   } catch (error) {

@@ -15,6 +15,7 @@
  * @typedef {{
  *   query: Query,
  *   answer: Answer | null,
+ *   answered: Query,
  *   phase: Phase,
  *   error: ApiError | null,
  *   loadingMore: boolean,
@@ -37,6 +38,7 @@ export function initialState() {
   return {
     query: NO_QUERY,
     answer: null,
+    answered: NO_QUERY,
     phase: "idle",
     error: null,
     loadingMore: false,

@@ -53,12 +53,12 @@ export function showResults(store, actions) {
 
 /** @param {State} state What the shown hits are an answer to. */
 export function heading(state) {
-  const { query, products } = state;
-  const { q, reference } = query;
   if (showsFirstView(state)) return text.products;
+  const query = state.answer ? state.answered : state.query;
+  const { q, reference } = query;
   if (reference === null) return text.resultsFor(q.trim());
   if (reference.kind === "picture") return isMixed(query) ? text.resultsPictureAnd(q.trim()) : text.resultsPicture;
-  const title = products[reference.id]?.title ?? text.thisProduct;
+  const title = state.products[reference.id]?.title ?? text.thisProduct;
   return isMixed(query) ? text.resultsLikeBoth(title, q.trim()) : text.resultsLike(title);
 }
 
