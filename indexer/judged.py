@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from indexer.bundle import Bundle
 from indexer.manifest import FusionWeights, QueryKind
-from indexer.ranking import rank
+from indexer.ranking import NamedEntity, rank
 from models.encoder import Encoder
 from models.entities import EntityLinker
 from models.metrics import Rankings, mrr, ndcg_at_k, recall_at_k, success_at_k
@@ -174,9 +174,17 @@ def _ranked(
     results: list[list[int]] = []
     for start in range(0, len(queries), BATCH):
         texts = [query.text for query in queries[start : start + BATCH]]
-        vectors = encoder.encode_texts(texts, entities[start : start + BATCH])
-        results += [rank(bundle, q, weights, DEPTH).rows.tolist() for q in vectors]
+        stated = entities[start : start + BATCH]
+        vectors = encoder.encode_texts(texts, stated)
+        results += [
+            rank(bundle, q, weights, DEPTH, named=_named(of_query)).rows.tolist()
+            for q, of_query in zip(vectors, stated, strict=True)
+        ]
     return results
+
+
+def _named(stated: Mapping[str, str]) -> list[NamedEntity]:
+    return [NamedEntity(group, value, 1 / len(stated)) for group, value in stated.items()]
 
 
 def _relevance(

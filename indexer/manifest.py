@@ -74,10 +74,14 @@ class IndexRecord(_Record):
 
 
 class FusionWeights(_Record):
-    """Parts of a product's score: `image * best picture + text * text vector`. They add up to 1."""
+    """Parts of a product's score: `image * best picture + text * text vector + entities * entities in common`.
+
+    `image` and `text` add up to 1; `entities` comes on top, for queries that name any.
+    """
 
     image: Share
     text: Share
+    entities: Share = 0.3
 
     @model_validator(mode="after")
     def _sum_to_one(self) -> Self:

@@ -6,7 +6,7 @@ not validate them again. Reading foreign feeds is left to `indexer.catalogue`.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, overload
 
@@ -15,11 +15,14 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from indexer.manifest import BundleError
-from models.product import AttributeValue, Product
+from models.product import ENTITY_FIELDS, AttributeValue, Product
+from models.surfaces import key_of, value_words
 
 ROW_GROUP = 8_192
+NO_ENTITY = -1
 _REPEATED = ("brand", "category", "season", "composition", "currency")  # few distinct values: dictionaries
 
 SCHEMA = pa.schema(
@@ -83,6 +86,7 @@ class ProductTable(Sequence[Product]):
             raise BundleError(msg)
         self._length = int(table.num_rows)
         self._columns: dict[str, Any] = {name: _one_array(table.column(name)) for name in SCHEMA.names}
+        self._codes: dict[str, tuple[NDArray[np.int32], Mapping[str, int]]] = {}
         self._by_id = pc.sort_indices(self._columns["id"]).to_numpy().astype(np.int64)
 
     @classmethod
@@ -137,11 +141,35 @@ class ProductTable(Sequence[Product]):
         """Return the id of the product of `row`, cheaper than the product itself."""
         return str(self._columns["id"][row].as_py())
 
+    def entity_codes(self, group: str) -> tuple[NDArray[np.int32], Mapping[str, int]]:
+        """Return the entity values of `group`: a code for each row, `(n,) int32`, and the code of each folded value.
+
+        Spellings that fold to one key share a code; -1 is a row that states none. Computed once for each group.
+        """
+        if group not in self._codes:
+            column = self._columns[group] if group in ENTITY_FIELDS else self._attribute(group)
+            encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+            keys = [fold_value(value) for value in encoded.dictionary.to_pylist()]
+            known: dict[str, int] = {}
+            to_code = np.array([known.setdefault(key, len(known)) for key in keys] + [NO_ENTITY], np.int32)
+            places = encoded.indices.fill_null(len(keys)).to_numpy(zero_copy_only=False)
+            self._codes[group] = (to_code[places], known)
+        return self._codes[group]
+
+    def _attribute(self, group: str) -> pa.Array:
+        stated = (_attributes(text).get(group) for text in self._columns["attributes"].to_pylist())
+        return pa.array([value if isinstance(value, str) else None for value in stated], pa.string())
+
     def _product(self, row: int) -> Product:
         values: dict[str, Any] = {name: column[row].as_py() for name, column in self._columns.items()}
         values["images"] = tuple(values["images"])
         values["attributes"] = _attributes(values["attributes"])
         return Product.model_construct(**values)
+
+
+def fold_value(value: str) -> str:
+    """Return what all spellings of an entity value share; one without a letter or digit is its own."""
+    return key_of(value_words(value)) or value.casefold()
 
 
 def _attributes(text: str) -> dict[str, AttributeValue]:

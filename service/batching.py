@@ -125,10 +125,14 @@ class MicroBatcher(Generic[Item, Result]):
     def _work(self) -> None:
         while batch := self._take():
             present = [waiter for waiter in batch if not waiter.future.done()]
+            self._leave(len(batch) - len(present))
             if present:
                 self._run_batch(present)
-            with self._changed:
-                self._admitted -= len(batch)
+
+    def _leave(self, count: int) -> None:
+        """Give places back. Before their answers are out, so that whoever has one finds a place free."""
+        with self._changed:
+            self._admitted -= count
 
     def _take(self) -> list[_Waiter[Item, Result]]:
         """Return what waits, at least one; nothing only when closing and drained."""
@@ -143,12 +147,14 @@ class MicroBatcher(Generic[Item, Result]):
             results = self._checked([waiter.item for waiter in batch])
         except Exception as error:  # noqa: BLE001 - the thread's boundary: whoever waits gets the exception
             if len(batch) == 1:
+                self._leave(1)
                 batch[0].fail(error)
                 return
             for waiter in batch:
                 self._run_batch([waiter])
             return
         self._note(len(batch), time.perf_counter() - began)
+        self._leave(len(batch))
         for waiter, result in zip(batch, results, strict=True):
             waiter.deliver(result)
 

@@ -1,7 +1,8 @@
 """One query vector from weighted parts, and scores taken apart into what each part added to them.
 
 Everything here is linear: q = sum_i w_i v_i / |sum_i w_i v_i| with v_i = sum_j t_ij, and a product's score is
-q . (w_image * best picture + w_text * text), so it is the sum of one number for each term t_ij.
+q . (w_image * best picture + w_text * text), so it is the sum of one number for each term t_ij; what an entity
+in common adds belongs to the entity's own term.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from indexer.bundle import Bundle
 from indexer.manifest import FusionWeights
-from indexer.ranking import Ranked
+from indexer.ranking import NamedEntity, Ranked
 from models.encoder import TextTerms, Vectors
 
 _NOTHING = 1e-6  # below this length the parts cancel out and no direction is left
@@ -71,12 +72,32 @@ def mix(parts: Sequence[EncodedPart]) -> Mixture | None:
     return Mixture(vector, terms, labels)
 
 
-def explain(mixture: Mixture, targets: NDArray[np.float32]) -> list[tuple[Term, ...]]:
-    """Return the terms of the score of each target, `(m, d) float32`: they add up to `targets @ vector`."""
+def explain(
+    mixture: Mixture,
+    targets: NDArray[np.float32],
+    named: Sequence[tuple[int, NamedEntity]] = (),
+    added: NDArray[np.float32] | None = None,
+) -> list[tuple[Term, ...]]:
+    """Return the terms of the score of each target: they add up to it.
+
+    Args:
+        mixture: the query.
+        targets: `(m, d) float32`; the vectors' part of the scores is `targets @ vector`.
+        named: K entities the query names, each with the number of its part.
+        added: `(m, K) float32`, what each of them adds to each score: it joins the term of its part and group.
+    """
+    labels = list(mixture.labels)
     scores = targets @ mixture.terms.T
-    return [
-        tuple(Term(*label, float(score)) for label, score in zip(mixture.labels, row, strict=True)) for row in scores
-    ]
+    if named and added is not None:
+        places = {label[:2]: place for place, label in enumerate(labels)}
+        for column, (number, entity) in enumerate(named):
+            place = places.get((number, entity.group))
+            if place is None:
+                labels.append((number, entity.group, entity.value, None))
+                scores = np.column_stack([scores, added[:, column]])
+            else:
+                scores[:, place] += added[:, column]
+    return [tuple(Term(*label, float(score)) for label, score in zip(labels, row, strict=True)) for row in scores]
 
 
 def targets_of(bundle: Bundle, ranked: Ranked, weights: FusionWeights) -> NDArray[np.float32]:

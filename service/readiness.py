@@ -111,7 +111,7 @@ class Readiness:
         _expect_unit(await self._embedder.fresh_picture(picture), served.encoder.dim)
 
     async def _retrieval(self, served: Served, row: int) -> None:
-        await self._ranking.run(_expect_found, served.bundle, row)
+        await self._ranking.run(expect_found, served.bundle, row)
 
 
 def probe_row(bundle: Bundle) -> int:
@@ -141,11 +141,16 @@ def _expect_alike(vector: Vectors, stored: Vectors) -> None:
         raise NotReadyError(msg)
 
 
-def _expect_found(bundle: Bundle, row: int) -> None:
+def expect_found(bundle: Bundle, row: int) -> None:
+    """Look for the product of `row` by its own vectors.
+
+    Raises:
+        NotReadyError: the indexes do not lead to it, nor to as many that are as near.
+    """
     weights = bundle.manifest.fusion[QueryKind.MIXED]
     q = product_terms(bundle, row, weights).vector
     ranked = rank(bundle, q, weights, _PLACES)
     own, _ = score_rows(bundle, q, weights, np.array([row], np.int64))
-    if row not in ranked.rows and ranked.scores[-1] < own[0] + _TOLERANCE:
+    if row not in ranked.rows and ranked.scores[-1] < own[0] - _TOLERANCE:
         msg = f"product {bundle.products.id_of(row)!r} does not find itself"
         raise NotReadyError(msg)

@@ -6,6 +6,7 @@ the ranking pool; the event loop only waits.
 
 import asyncio
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import structlog
@@ -19,7 +20,7 @@ from service.pools import BoundedPool
 from service.query import Query
 from service.served import Served
 from service.telemetry import Metrics
-from service.understand import LinkedEntity
+from service.understand import LinkedEntity, named_entities
 
 _log = structlog.stdlib.get_logger("catalens.search")
 
@@ -31,7 +32,7 @@ class Found:
     Attributes:
         row: Its row in the bundle.
         product: What the catalogue says of it.
-        score: Inner product with the query; at most 1.
+        score: Inner product with the query, at most 1, and what entities in common add.
         terms: What the score is made of, if that was asked for.
     """
 
@@ -143,7 +144,7 @@ class SearchEngine:
             msg = "The parts cancel each other out: nothing is left to look for."
             raise InvalidRequestError(msg, path="query")
         encoded = time.perf_counter()
-        retrieved = await self._ranking.run(retrieve, served, query, mixture)
+        retrieved = await self._ranking.run(retrieve, served, query, mixture, links)
         ended = time.perf_counter()
         timings = Timings(
             total=_ms(ended - began),
@@ -171,15 +172,16 @@ class Retrieved:
     rank_s: float
 
 
-def retrieve(served: Served, query: Query, mixture: Mixture) -> Retrieved:
-    """Return the hits of a query vector. For a worker thread."""
+def retrieve(served: Served, query: Query, mixture: Mixture, links: Sequence[LinkedEntity]) -> Retrieved:
+    """Return the hits of a query vector and the entities its words name. For a worker thread."""
     bundle = served.bundle
     weights = bundle.manifest.fusion[kind_of(query)]
     rows = [bundle.products.row_of(product_id) for product_id in query.exclude]
     excluded = [row for row in rows if row is not None]
-    ranked = rank(bundle, mixture.vector, weights, query.limit, query.offset, excluded)
+    named = named_entities(query, links)
+    ranked = rank(bundle, mixture.vector, weights, query.limit, query.offset, excluded, [entity for _, entity in named])
     began = time.perf_counter()
-    terms = explain(mixture, targets_of(bundle, ranked, weights)) if query.explain else None
+    terms = explain(mixture, targets_of(bundle, ranked, weights), named, ranked.named) if query.explain else None
     hits = tuple(
         Found(int(row), bundle.products[int(row)], float(score), terms[place] if terms else None)
         for place, (row, score) in enumerate(zip(ranked.rows, ranked.scores, strict=True))

@@ -3,12 +3,14 @@
 Finding names in words is `models.entities`' work; this decides which of them count, and says so.
 """
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from indexer.products import fold_value
+from indexer.ranking import NamedEntity
 from models.entities import EntityLink, EntityLinker
-from models.surfaces import key_of, value_words
 from service.errors import InvalidRequestError
 from service.query import Query, TextPart
 
@@ -42,6 +44,20 @@ class LinkedEntity:
     known: bool
 
 
+def named_entities(query: Query, links: Sequence[LinkedEntity]) -> list[tuple[int, NamedEntity]]:
+    """Return what the query's wanted texts name, each with the number of its part.
+
+    A part's entities share its weight among all that is wanted, each discounted by its probability.
+    """
+    wanted = sum(part.weight for part in query.parts if part.weight > 0)
+    counts = Counter(link.query for link in links)
+    return [
+        (link.query, NamedEntity(link.group, link.value, link.probability * share / counts[link.query]))
+        for link in links
+        if (share := query.parts[link.query].weight / wanted) > 0
+    ]
+
+
 class Spellings:
     """How the catalogue and the encoder spell each entity value, whatever the case and form of the asked."""
 
@@ -51,22 +67,17 @@ class Spellings:
 
     def catalogue(self, group: str, value: str) -> str:
         """Return `value` as the catalogue spells it; as the encoder does where only that has it, else as given."""
-        key = _key(value)
+        key = fold_value(value)
         found = self._catalogue.get(group, {}).get(key)
         return found or self._encoder.get(group, {}).get(key, value)
 
     def encoder(self, group: str, value: str) -> str | None:
         """Return `value` as the encoder spells it, None if it has no vector for it."""
-        return self._encoder.get(group, {}).get(_key(value))
+        return self._encoder.get(group, {}).get(fold_value(value))
 
 
 def _by_key(values: Iterable[str]) -> dict[str, str]:
-    return {_key(value): value for value in values}
-
-
-def _key(value: str) -> str:
-    """Return what all spellings of a value share; a value without a letter or digit is its own."""
-    return key_of(value_words(value)) or value.casefold()
+    return {fold_value(value): value for value in values}
 
 
 class Reader:

@@ -67,6 +67,12 @@ def shop(tmp_path_factory, weightless, support) -> Shop:
     return build_shop(tmp_path_factory.mktemp("shop"), encoder, rows, feeds)
 
 
+@pytest.fixture
+def make_shop():
+    """Build another shop: `make_shop(folder, encoder, rows, feeds)`."""
+    return build_shop
+
+
 @pytest.fixture(scope="session")
 def bundle(shop):
     with Bundle.open(shop.path) as opened:

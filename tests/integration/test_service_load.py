@@ -22,19 +22,26 @@ class Gated:
         self._encoder = encoder
         self.open = threading.Event()
         self.open.set()
+        self.entered = threading.Event()
         self.text_batches = []
         self.image_batches = []
 
     def __getattr__(self, name):
         return getattr(self._encoder, name)
 
+    def shut(self):
+        self.open.clear()
+        self.entered.clear()
+
     def text_terms(self, texts, entities=None):
-        assert self.open.wait(20)
+        self.entered.set()
+        assert self.open.wait(100)
         self.text_batches.append(len(texts))
         return self._encoder.text_terms(texts, entities)
 
     def encode_images(self, images):
-        assert self.open.wait(20)
+        self.entered.set()
+        assert self.open.wait(100)
         self.image_batches.append(len(images))
         return self._encoder.encode_images(images)
 
@@ -63,7 +70,7 @@ def picture(seed, size=(120, 120)):
 
 
 async def until(condition):
-    for _ in range(2_000):
+    for _ in range(12_000):
         if condition():
             return
         await asyncio.sleep(0.005)
@@ -73,7 +80,7 @@ async def until(condition):
 def test_sixty_clients_with_words_and_pictures_are_all_answered_rightly(shop, bundle):
     async def scenario():
         encoder = Gated(shop.encoder)
-        async with running(shop, bundle, encoder) as client:
+        async with running(shop, bundle, encoder, request_timeout_ms=300_000) as client:
             alone = [(await client.post("/v1/search", json={"q": f"red mug {n}"})).json()["hits"] for n in range(10)]
 
             async def words(n):
@@ -99,13 +106,13 @@ def test_more_than_may_wait_is_503_with_retry_after_at_once_and_then_all_is_well
     async def scenario():
         encoder = Gated(shop.encoder)
         async with running(shop, bundle, encoder, max_waiting=4) as client:
-            encoder.open.clear()
+            encoder.shut()
             admitted = [asyncio.ensure_future(client.post("/v1/search", json={"q": f"a{n}"})) for n in range(4)]
             embedder = client.state["engine"]
             await until(lambda: embedder._embedder._texts.depth == 4)
             began = time.perf_counter()
             refused = await client.post("/v1/search", json={"q": "one more"})
-            assert time.perf_counter() - began < 1
+            assert time.perf_counter() - began < 5
             assert refused.status_code == 503
             assert int(refused.headers["retry-after"]) >= 1
             assert refused.json()["type"] == "urn:catalens:problem:overloaded"
@@ -119,12 +126,12 @@ def test_more_than_may_wait_is_503_with_retry_after_at_once_and_then_all_is_well
 def test_an_answer_that_takes_too_long_is_504_and_its_work_is_not_done(shop, bundle):
     async def scenario():
         encoder = Gated(shop.encoder)
-        async with running(shop, bundle, encoder, request_timeout_ms=150) as client:
-            encoder.open.clear()
+        async with running(shop, bundle, encoder, request_timeout_ms=1_500) as client:
+            encoder.shut()
             texts = client.state["engine"]._embedder._texts
             first = asyncio.ensure_future(client.post("/v1/search", json={"q": "first"}))
             await until(lambda: texts.depth == 1)
-            await asyncio.sleep(0.02)
+            await until(encoder.entered.is_set)
             late = await asyncio.gather(*(client.post("/v1/search", json={"q": f"late {n}"}) for n in range(5)))
             assert [answer.status_code for answer in (await first, *late)] == [504] * 6
             assert late[0].json()["type"] == "urn:catalens:problem:deadline-exceeded"
@@ -139,8 +146,8 @@ def test_an_answer_that_takes_too_long_is_504_and_its_work_is_not_done(shop, bun
 def test_not_ready_while_the_encoder_hangs(shop, bundle):
     async def scenario():
         encoder = Gated(shop.encoder)
-        async with running(shop, bundle, encoder, request_timeout_ms=150, ready_cache_ms=0) as client:
-            encoder.open.clear()
+        async with running(shop, bundle, encoder, request_timeout_ms=1_500, ready_cache_ms=0) as client:
+            encoder.shut()
             answer = await client.get("/readyz")
             assert answer.status_code == 503
             said = {check["name"]: check["detail"] for check in answer.json()["checks"]}
@@ -194,11 +201,11 @@ def test_a_caller_that_left_is_never_encoded(shop, bundle):
     async def scenario():
         encoder = Gated(shop.encoder)
         async with running(shop, bundle, encoder) as client:
-            encoder.open.clear()
+            encoder.shut()
             busy = asyncio.ensure_future(client.post("/v1/search", json={"q": "first"}))
             texts = client.state["engine"]._embedder._texts
             await until(lambda: texts.depth == 1)
-            await asyncio.sleep(0.05)
+            await until(encoder.entered.is_set)
             left = asyncio.Event()
             leaving = asyncio.ensure_future(request_and_leave(client, "/v1/search", b'{"q": "gone"}', left))
             await until(lambda: texts.depth == 2)
@@ -218,9 +225,9 @@ def test_a_caller_that_left_is_never_encoded(shop, bundle):
 def test_large_pictures_wait_for_memory_before_they_are_decoded(shop, bundle):
     async def scenario():
         encoder = Gated(shop.encoder)
-        settings = {"max_image_px": 20_000, "request_timeout_ms": 20_000, "decode_threads": 4}
+        settings = {"max_image_px": 20_000, "request_timeout_ms": 300_000, "decode_threads": 4}
         async with running(shop, bundle, encoder, **settings) as client:
-            encoder.open.clear()
+            encoder.shut()
             asked = [
                 asyncio.ensure_future(client.post("/v1/search/image", files={"image": picture(n)})) for n in range(12)
             ]
@@ -240,7 +247,7 @@ def test_a_bad_part_ends_the_others_of_its_query(shop, bundle):
     async def scenario():
         encoder = Gated(shop.encoder)
         async with running(shop, bundle, encoder) as client:
-            encoder.open.clear()
+            encoder.shut()
             asked = {"query": [{"text": "slow"}, {"image": {"data": "AAAA"}}]}
             answer = await client.post("/v1/search", json=asked)
             assert answer.status_code == 415
@@ -254,7 +261,7 @@ def test_closing_the_app_answers_what_is_running(shop, bundle):
     async def scenario():
         encoder = Gated(shop.encoder)
         async with running(shop, bundle, encoder) as client:
-            encoder.open.clear()
+            encoder.shut()
             asked = asyncio.ensure_future(client.post("/v1/search/image", files={"image": picture(1)}))
             await until(lambda: client.state["engine"]._embedder._images.depth == 1)
             threading.Timer(0.1, encoder.open.set).start()
@@ -290,11 +297,11 @@ def test_an_encoder_that_fails_fails_its_caller_alone(shop, bundle, error):
     async def scenario():
         encoder = Picky(shop.encoder)
         async with running(shop, bundle, encoder) as client:
-            encoder.open.clear()
+            encoder.shut()
             first = asyncio.ensure_future(client.post("/v1/search", json={"q": "first"}))
             texts = client.state["engine"]._embedder._texts
             await until(lambda: texts.depth == 1)
-            await asyncio.sleep(0.05)
+            await until(encoder.entered.is_set)
             asked = [
                 asyncio.ensure_future(client.post("/v1/search", json={"q": q})) for q in ("good", "poison", "fine")
             ]

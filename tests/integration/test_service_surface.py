@@ -11,11 +11,13 @@ from pydantic import TypeAdapter
 from starlette.testclient import TestClient
 from structlog.testing import capture_logs
 
+from indexer.bundle import Bundle
 from models.encoder import TextTerms
 from service.api import examples
 from service.api.schemas import ProductResponse, ReadyResponse, SearchRequest, SearchResponse
 from service.app import STOREFRONT, create_app
 from service.errors import StartupError
+from service.readiness import NotReadyError, expect_found, probe_row
 from service.settings import Settings
 
 
@@ -161,6 +163,37 @@ def test_not_ready_says_what_fails_and_ready_again_once_it_works(open_service, s
     assert "secret" not in answer.text
     setattr(encoder, part, None)
     assert client.get("/readyz").status_code == 200
+
+
+def test_many_twins_of_the_probe_do_not_make_it_unready(tmp_path, shop, support, make_shop):
+    feeds = support("feeds")
+    [twin] = feeds.products(1, pictures=1)
+    twins = [{**twin, "id": f"twin{n}"} for n in range(30)]
+    built = make_shop(tmp_path, shop.encoder, twins, feeds)
+    with Bundle.open(built.path) as bundle, TestClient(create_app(Settings(), (shop.encoder, bundle))) as client:
+        assert client.get("/readyz").json()["status"] == "ready"
+
+
+def test_an_index_that_lost_its_product_is_not_ready(shop, bundle):
+    row = probe_row(bundle)
+    expect_found(bundle, row)
+
+    class Forgetful:
+        def __init__(self, index, vectors):
+            self._index, self.ntotal = index, index.ntotal
+            self._lost = {n for n in range(len(vectors)) if np.dot(vectors[n], vectors[0]) > 0.5}
+
+        def search(self, xq, k, *, width=None):
+            distances, rows = self._index.search(xq, k, width=width)
+            return distances, np.where(np.isin(rows, list(self._lost)), -1, rows)
+
+    with Bundle.open(shop.path) as damaged:
+        damaged.indexes = {
+            space: Forgetful(index, damaged.vectors[space].astype(np.float32))
+            for space, index in damaged.indexes.items()
+        }
+        with pytest.raises(NotReadyError, match="does not find itself"):
+            expect_found(damaged, row)
 
 
 def test_a_verdict_is_repeated_for_a_while(open_service, shop):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from indexer import fetch
+from indexer import dialling
 from indexer.addresses import is_public, parse_host
 from indexer.fetch import FetchError, FetchLimits, FetchPolicy, guarded_get
 
@@ -299,8 +299,8 @@ def test_admitted_hosts_and_networks(dialled):
 
 
 def test_the_systems_resolver_gives_addresses_once_each():
-    assert "127.0.0.1" in fetch.resolve("127.0.0.1", 80)
-    found = fetch.resolve("localhost", 80)
+    assert "127.0.0.1" in dialling.resolve("127.0.0.1", 80)
+    found = dialling.resolve("localhost", 80)
     assert len(found) == len(set(found))
     assert reason_of("http://localhost/", FetchPolicy()) == "forbidden_address"
 

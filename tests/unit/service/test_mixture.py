@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.encoder import TextTerms
@@ -21,6 +21,7 @@ def part(number, weight, seed, names=("words", "brand")):
 weights = st.lists(st.floats(-100, 100).filter(lambda w: abs(w) > 1e-3), min_size=1, max_size=5)
 
 
+@settings(deadline=None)
 @given(weights, st.integers(0, 1000))
 def test_a_mixture_is_the_normalised_weighted_sum_and_its_terms_add_up(weights, seed):
     parts = [part(n, weight, seed + n) for n, weight in enumerate(weights)]

@@ -6,7 +6,7 @@ import zlib
 import numpy as np
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.encoder import TextTerms
@@ -26,6 +26,7 @@ def some_terms(names=("words", "brand"), seed=0):
 names = st.lists(st.text(min_size=1, max_size=20), min_size=1, max_size=6, unique=True)
 
 
+@settings(deadline=None)
 @given(names, st.integers(0, 2**32 - 1))
 def test_what_was_packed_comes_back(names, seed):
     terms = some_terms([name.encode("utf-8", "replace").decode() for name in names], seed)
@@ -35,11 +36,13 @@ def test_what_was_packed_comes_back(names, seed):
     np.testing.assert_array_equal(back.terms, terms.terms)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_other_bytes_are_a_miss(data):
     assert unpack_terms(data, DIM) is None
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_every_cut_and_every_flipped_bit_is_a_miss(data):
     packed = pack_terms(some_terms())
