@@ -22,7 +22,7 @@ _CACHE_CONTROL = "public, max-age=300, stale-while-revalidate=86400"
 _PROBLEMS = problems(ProblemType.NOT_FOUND, ProblemType.INVALID_REQUEST)
 
 
-def _decoded(product_id: Annotated[str, Path(alias="id", description="Product id, percent-encoded.")]) -> str:
+async def _decoded(product_id: Annotated[str, Path(alias="id", description="Product id, percent-encoded.")]) -> str:
     return unquote(product_id)
 
 

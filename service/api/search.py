@@ -39,7 +39,7 @@ async def json_only(request: Request) -> None:
         raise UnsupportedMediaError(msg, path="body")
 
 
-def form_only(request: Request) -> None:
+async def form_only(request: Request) -> None:
     """Refuse a body that is no form with files."""
     if _media_type(request) != "multipart/form-data":
         msg = "The body must be multipart/form-data."

@@ -23,15 +23,15 @@ def app_state(request: Request) -> AppState:
     return cast("AppState", request.scope["state"])
 
 
-def _engine(request: Request) -> SearchEngine:
+async def _engine(request: Request) -> SearchEngine:
     return app_state(request)["engine"]
 
 
-def _readiness(request: Request) -> Readiness:
+async def _readiness(request: Request) -> Readiness:
     return app_state(request)["readiness"]
 
 
-def _metrics(request: Request) -> Metrics:
+async def _metrics(request: Request) -> Metrics:
     return app_state(request)["metrics"]
 
 

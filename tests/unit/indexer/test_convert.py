@@ -4,10 +4,11 @@ import io
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
+
 from indexer.catalogue import CatalogueError, CatalogueOptions, read_catalogue
 from indexer.convert import Converted, PictureTable, convert
 from indexer.rejects import BadRowLimit, BuildError
-from PIL import Image
 
 
 def jpeg(colour):
@@ -114,7 +115,7 @@ def test_a_missing_picture_column_is_named(feed, pictures, tmp_path, column):
 
 
 def test_a_picture_table_that_is_none_is_one_clear_line(feed, tmp_path):
-    with pytest.raises(CatalogueError, match="feed.csv"):
+    with pytest.raises(CatalogueError, match=r"feed\.csv"):
         convert(feed, tmp_path / "out.parquet", OPTIONS, pictures=PictureTable(feed, "jpg"), limit=ANY)
 
 

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from indexer.ranking import NamedEntity
 from models.encoder import TextTerms
 from service.mixture import EncodedPart, explain, mix
 
@@ -65,3 +66,21 @@ def test_a_hand_worked_case():
     np.testing.assert_allclose(mixture.vector, [1.1 / length, 0.8 / length], rtol=1e-6)
     [terms] = explain(mixture, np.array([[0.5, 0.25]], np.float32))
     assert [t.score for t in terms] == pytest.approx([0.3 / length, 0.2 / length, 0.25 / length], rel=1e-6)
+
+
+def test_what_an_entity_in_common_adds_joins_its_own_term():
+    mixture = mix([part(0, 1.0, 1)])
+    targets = np.eye(2, DIM, dtype=np.float32)
+    named = [(0, NamedEntity("brand", "Ruby", 1.0)), (0, NamedEntity("season", "Winter", 0.5))]
+    added = np.array([[0.3, 0.0], [0.0, 0.15]], dtype=np.float32)
+    plain = explain(mixture, targets)
+    explained = explain(mixture, targets, named, added)
+    for row in range(2):
+        assert [(t.query, t.name, t.value) for t in explained[row]] == [
+            (0, "words", None),
+            (0, "brand", "Ruby"),
+            (0, "season", "Winter"),
+        ]
+        total = sum(t.score for t in explained[row])
+        assert total == pytest.approx(sum(t.score for t in plain[row]) + float(added[row].sum()), abs=1e-6)
+        assert explained[row][1].score == pytest.approx(plain[row][1].score + float(added[row, 0]), abs=1e-6)
