@@ -72,6 +72,9 @@ def _import_open_clip() -> ModuleType:
 open_clip = _import_open_clip()
 
 
+MOST_ELONGATED = 16
+
+
 def resizing(recipe: PixelRecipe) -> Callable[[Image.Image], Image.Image]:
     """Return open_clip's own resizing and cropping of a recipe, without the conversion to numbers."""
     whole = open_clip.transform.image_transform(
@@ -105,6 +108,19 @@ class _OpenClip(Protocol):
 
     def encode_image(self, image: Tensor) -> Tensor: ...
     def encode_text(self, text: Tensor) -> Tensor: ...
+
+
+def _tamed(image: Image.Image) -> Image.Image:
+    """Return `image`, of one longer than MOST_ELONGATED times its width only the middle, so that resizing stays cheap.
+
+    A picture of 1 x 65,535 pixels would otherwise grow to gigabytes when its shorter side is brought to size.
+    """
+    width, height = image.size
+    most = MOST_ELONGATED * min(width, height)
+    if max(width, height) <= most:
+        return image
+    left, top = max(0, (width - most) // 2), max(0, (height - most) // 2)
+    return image.crop((left, top, left + min(width, most), top + min(height, most)))
 
 
 class Backbone(nn.Module):
@@ -145,7 +161,7 @@ class Backbone(nn.Module):
 
     def prepare_images(self, images: Sequence[Image.Image]) -> Pixels:
         """Return `(n, h, w, 3) uint8`: each image resized and cropped as the recipe says."""
-        rows = [np.asarray(self._resize(image.convert("RGB")), dtype=np.uint8) for image in images]
+        rows = [np.asarray(self._resize(_tamed(image.convert("RGB"))), dtype=np.uint8) for image in images]
         return np.stack(rows) if rows else np.empty((0, *self.recipe.size, 3), dtype=np.uint8)
 
     def image_features(self, pixels: Tensor, zooms: Tensor | None = None) -> Tensor:

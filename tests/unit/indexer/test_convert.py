@@ -97,7 +97,7 @@ def test_a_column_of_several_types_becomes_text(tmp_path):
 def test_too_many_bad_rows_write_nothing_and_name_the_row(feed, tmp_path):
     out = tmp_path / "out" / "catalogue.parquet"
     seen = []
-    with pytest.raises(BuildError, match=r"1 bad rows, 0 allowed.*price"):
+    with pytest.raises(BuildError, match=r"1 bad row, 0 allowed.*price"):
         convert(feed, out, OPTIONS, on_reject=seen.append)
     assert [row.field for row in seen] == ["price"]
     assert list(out.parent.iterdir()) == []

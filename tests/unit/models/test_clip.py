@@ -4,6 +4,7 @@ import builtins
 import json
 import logging
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -233,3 +234,18 @@ class TestImport:
     def test_any_other_error_is_left_alone(self, monkeypatch):
         with pytest.raises(RuntimeError, match="something else"):
             self.attempt(monkeypatch, ["something else"])
+
+
+@pytest.mark.parametrize("size", [(1, 65_535), (65_535, 1)])
+def test_a_needle_of_a_picture_is_prepared_in_a_moment(tiny, tmp_path, size):
+    started = time.process_time()
+    pixels = tiny.backbone(tmp_path).prepare_images([Image.new("RGB", size, "red")])
+    assert time.process_time() - started < 2.0  # resized whole, it would have 2 gigabytes
+    assert pixels.shape == (1, tiny.SIZE, tiny.SIZE, 3)
+    assert (pixels == (255, 0, 0)).all()
+
+
+def test_a_long_picture_keeps_its_middle(tiny, tmp_path):
+    image = Image.new("RGB", (4_000, 100), "blue")
+    image.paste("red", (1_800, 0, 2_200, 100))
+    assert (tiny.backbone(tmp_path).prepare_images([image]) == (255, 0, 0)).all()
