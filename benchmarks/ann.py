@@ -24,8 +24,8 @@ def queries_near(xb: NDArray[np.float32], nq: int, seed: int) -> NDArray[np.floa
     """Return `(nq, d) float32` unit rows: rows of `xb` with Gaussian noise of a tenth of their length."""
     rng = np.random.default_rng(seed)
     xq = xb[rng.integers(len(xb), size=nq)]
-    xq = xq + rng.normal(scale=0.1 / np.sqrt(xb.shape[1]), size=xq.shape)
-    return np.asarray(xq / np.linalg.norm(xq, axis=1, keepdims=True), dtype=np.float32)
+    moved = xq + rng.normal(scale=0.1 / np.sqrt(xb.shape[1]), size=xq.shape)
+    return np.asarray(moved / np.linalg.norm(moved, axis=1, keepdims=True), dtype=np.float32)
 
 
 def _search_ms(index: FaissIndex, xq: NDArray[np.float32]) -> float:

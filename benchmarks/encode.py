@@ -5,6 +5,7 @@ fit the caches; a single item is what one shopper waits for.
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 from PIL.Image import Image
 
@@ -20,6 +21,6 @@ def figures(encoder: Encoder, texts: Sequence[str], images: Sequence[Image], rep
     for batch in BATCHES:
         some_texts = [texts[i % len(texts)] for i in range(batch)]
         some_images = [images[i % len(images)] for i in range(batch)]
-        rows[f"text_b{batch}"] = spread(timed_ms(lambda t=some_texts: encoder.encode_texts(t), repeats))
-        rows[f"image_b{batch}"] = spread(timed_ms(lambda p=some_images: encoder.encode_images(p), repeats))
+        rows[f"text_b{batch}"] = spread(timed_ms(partial(encoder.encode_texts, some_texts), repeats))
+        rows[f"image_b{batch}"] = spread(timed_ms(partial(encoder.encode_images, some_images), repeats))
     return {"encoder": encoder.name, "dimensions": encoder.dim, "milliseconds_per_call": rows}

@@ -7,6 +7,7 @@ errors, restarts and memory growth; it is not an open-loop latency figure.
 
 import asyncio
 import base64
+import random
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 
 import httpx
@@ -72,14 +74,14 @@ def resident_bytes(pid: int) -> int:
 
 
 def requests_of(texts: Sequence[str], pictures: Sequence[bytes], seed: int) -> Iterator[tuple[str, dict[str, object]]]:
-    """Yield an endless mix of search requests, three texts for each picture, each text made unlike the last."""
-    rng = np.random.default_rng(seed)
-    for number in range(sys.maxsize):
+    """Yield an endless mix of search requests, three texts for each picture, each unlike the last to any cache."""
+    rng = random.Random(seed)
+    for number in count():
         if number % 4 == 3:
-            data = base64.b64encode(pictures[rng.integers(len(pictures))]).decode()
-            yield "image", {"image": {"data": data}}
+            data = rng.choice(pictures) + rng.randbytes(8)  # behind the end of the picture: other bytes, same pixels
+            yield "image", {"image": {"data": base64.b64encode(data).decode()}}
         else:
-            yield "text", {"q": f"{texts[rng.integers(len(texts))]} {rng.integers(1000)}"}
+            yield "text", {"q": f"{rng.choice(texts)} {rng.randrange(10**6)}"}
 
 
 async def _client(

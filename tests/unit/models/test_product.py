@@ -4,8 +4,9 @@ import unicodedata
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from models.product import Product, canonical_text, clean_text, paste_entities, product_from_row
 from pydantic import ValidationError
+
+from models.product import Product, canonical_text, clean_text, paste_entities, product_from_row
 
 
 def shirt(**changes):
