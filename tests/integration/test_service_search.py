@@ -21,15 +21,24 @@ def search(client, **asked):
     return found
 
 
-def brute_force(bundle, q, kind):
-    """Score every product by the formula, in float64, from the stored vectors."""
+def brute_force(bundle, q, kind, links=()):
+    """Score every product by the formula, in float64, from the stored vectors and the entities in common.
+
+    `links` are the answer's own, of a query that is one text: each counts by its probability and their number.
+    """
     weights = bundle.manifest.fusion[kind]
     images = bundle.vectors["image"].astype(np.float64) @ q
     texts = bundle.vectors["text"].astype(np.float64) @ q
     scores = {}
     for row in range(len(bundle.products)):
         own = images[bundle.image_rows == row]
-        scores[bundle.products[row].id] = weights.text * texts[row] + (weights.image * own.max() if len(own) else 0.0)
+        product = bundle.products[row]
+        common = sum(link["probability"] for link in links if getattr(product, link["group"]) == link["value"])
+        scores[product.id] = (
+            weights.text * texts[row]
+            + (weights.image * own.max() if len(own) else 0.0)
+            + weights.entities * common / max(len(links), 1)
+        )
     return scores
 
 
@@ -64,7 +73,9 @@ def test_linked_entities_change_the_vector_as_the_encoder_says(client, shop, bun
     assert links["category"]["value"] == "sneaker"
     entities = {"brand": "Golden Goat", "category": "sneaker"}
     q = shop.encoder.encode_texts(["golden goat sneaker"], [entities])[0].astype(np.float64)
-    assert_best(found, brute_force(bundle, q, QueryKind.TEXT), 5)
+    assert_best(found, brute_force(bundle, q, QueryKind.TEXT, found["linked_entities"]), 5)
+    assert found["hits"][0]["product"]["brand"] == "Golden Goat"
+    assert found["hits"][0]["product"]["category"] == "sneaker"
 
 
 def test_the_caller_s_entity_wins_and_null_drops_a_group(client, shop, bundle):
@@ -75,7 +86,7 @@ def test_the_caller_s_entity_wins_and_null_drops_a_group(client, shop, bundle):
         "probability": 1.0, "source": "caller", "known": True,
     }  # fmt: skip
     q = shop.encoder.encode_texts(["golden goat sneaker"], [{"brand": "Ruby"}])[0].astype(np.float64)
-    assert_best(found, brute_force(bundle, q, QueryKind.TEXT), 5)
+    assert_best(found, brute_force(bundle, q, QueryKind.TEXT, found["linked_entities"]), 5)
     names = {term["name"] for term in found["hits"][0]["explain"]["terms"]}
     assert names == {"words", "brand"}
 
@@ -89,7 +100,8 @@ def test_an_unknown_stated_entity_is_shown_as_unknown_and_refused_when_strict(cl
     found = search(client, q="sneaker", entities={"brand": "Nobody"}, explain=True)
     by_group = {link["group"]: link for link in found["linked_entities"]}
     assert by_group["brand"]["known"] is False
-    assert "brand" not in {term["name"] for term in found["hits"][0]["explain"]["terms"]}
+    [brand] = [term for term in found["hits"][0]["explain"]["terms"] if term["name"] == "brand"]
+    assert brand == {"query": 0, "name": "brand", "value": "Nobody", "gate": None, "score": 0.0}
     refused = client.post(
         "/v1/search", json={"q": "sneaker", "entities": {"brand": "Nobody"}, "entity_linking": "strict"}
     )

@@ -6,7 +6,7 @@ from models.entities import EntityLinker, EntityStatistics
 from models.product import Product
 from service.errors import InvalidRequestError
 from service.query import ProductPart, Query, TextPart
-from service.understand import Reader, Spellings
+from service.understand import LinkedEntity, Reader, Spellings, named_entities
 
 ENCODER = {"brand": ("T-Shirt Kings", "Ruby Row"), "category": ("mug", "shirt")}
 
@@ -101,3 +101,19 @@ def test_a_query_must_point_somewhere():
         Query((ProductPart("x", 1.0, "query[0].product"),), entities={"brand": "Ruby"})
     assert wordless.value.errors[0].path == "entities"
     Query((ProductPart("x", 1.0, "query[0].product"),), entities={"brand": None})
+
+
+def test_entities_count_by_the_weight_of_their_part_and_their_probability():
+    def link(number, group, probability):
+        return LinkedEntity(number, group, f"{group}-value", "x", 0, 1, probability, "linked", known=True)
+
+    parts = (
+        TextPart("a", 3.0, "q"), TextPart("b", 1.0, "query[0].text"), TextPart("c", -2.0, "query[1].text"),
+    )  # fmt: skip
+    links = [link(0, "brand", 0.5), link(0, "category", 1.0), link(1, "brand", 0.8), link(2, "brand", 1.0)]
+    named = [(number, entity.group, entity.weight) for number, entity in named_entities(Query(parts), links)]
+    assert named == [
+        (0, "brand", pytest.approx(0.75 * 0.5 / 2)),
+        (0, "category", pytest.approx(0.75 / 2)),
+        (1, "brand", pytest.approx(0.25 * 0.8)),
+    ]
