@@ -10,6 +10,15 @@ import pytest
 from models.encoder import Encoder
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep each file's tests on one worker, and all browser tests on the same: they share a server."""
+    for item in items:
+        group = "e2e" if "e2e" in item.path.parts else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
+        if group == "e2e":
+            item.add_marker(pytest.mark.e2e)
+
+
 def _support(name: str) -> ModuleType:
     """Load `tests/support/<name>.py` without putting the tests on `sys.path`."""
     known = f"catalens_test_support_{name}"

@@ -6,7 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from indexer.ranking import NamedEntity
-from indexer.ranking import NamedEntity
 from models.encoder import TextTerms
 from service.mixture import EncodedPart, explain, mix
 
@@ -85,20 +84,3 @@ def test_what_an_entity_in_common_adds_joins_its_own_term():
         total = sum(t.score for t in explained[row])
         assert total == pytest.approx(sum(t.score for t in plain[row]) + float(added[row].sum()), abs=1e-6)
         assert explained[row][1].score == pytest.approx(plain[row][1].score + float(added[row, 0]), abs=1e-6)
-
-
-def test_what_an_entity_in_common_adds_joins_its_term_or_is_one_of_its_own():
-    mixture = mix([part(0, 1.0, 1), part(1, 1.0, 2, names=("words",))])
-    targets = np.random.default_rng(3).standard_normal((2, DIM)).astype(np.float32)
-    named = [(0, NamedEntity("brand", "Ruby", 0.5)), (1, NamedEntity("season", "summer", 0.5))]
-    added = np.array([[0.1, 0.2], [0.0, 0.3]], np.float32)
-    plain = explain(mixture, targets)
-    full = explain(mixture, targets, named, added)
-    for row in range(2):
-        assert [(t.query, t.name, t.value) for t in full[row]] == [
-            (0, "words", None), (0, "brand", "Ruby"), (1, "words", None), (1, "season", "summer"),
-        ]  # fmt: skip
-        assert full[row][1].score == pytest.approx(plain[row][1].score + added[row][0], abs=1e-6)
-        assert full[row][3].score == pytest.approx(added[row][1], abs=1e-6)
-        total = sum(t.score for t in full[row])
-        assert total == pytest.approx(float(targets[row] @ mixture.vector) + added[row].sum(), abs=1e-5)
