@@ -35,7 +35,7 @@ def up(data_dir: Path, encoder: str, host: str, port: int, query: str, timeout_s
     """Serve the bundle in DATA_DIR and print the answer to a first search."""
     base = f"http://{host}:{port}"
     command = [sys.executable, "-m", "service", "--data-dir", str(data_dir), "--encoder", encoder]
-    with subprocess.Popen([*command, "--host", host, "--port", str(port)]) as server:
+    with subprocess.Popen([*command, "--host", host, "--port", str(port), "--log-level", "warning"]) as server:
         try:
             wait_until_ready(server, base, timeout_s)
             show_first_search(base, query)

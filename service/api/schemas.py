@@ -23,9 +23,11 @@ def _readable(text: str) -> str:
     if "\x00" in text:
         msg = "must not contain a NUL character"
         raise ValueError(msg)
-    if any("\ud800" <= character <= "\udfff" for character in text):
+    try:
+        text.encode()
+    except UnicodeEncodeError:
         msg = "must not contain half a surrogate pair"
-        raise ValueError(msg)
+        raise ValueError(msg) from None
     return text
 
 

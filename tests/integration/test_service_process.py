@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -20,6 +21,9 @@ import pytest
 from indexer.build import BuildOptions, build
 from indexer.publish import publish
 from models.checkpoint import Card, load_encoder, save_checkpoint
+from service.errors import StartupError
+from service.served import open_artefacts
+from service.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 ADDRESS = re.compile(r"running on (http://\S+)")
@@ -40,6 +44,29 @@ def published(tmp_path_factory, support):
     built = build(encoder, BuildOptions(catalogue=folder / "feed", data_dir=folder / "data"))
     publish(folder / "data", built.manifest.id, force=True)
     return folder
+
+
+def test_artefacts_are_opened_only_when_they_belong_together(published, tmp_path, support):
+    settings = Settings(data_dir=published / "data", encoder=str(published / "model"), device="cpu")
+    encoder, bundle = open_artefacts(settings)
+    with bundle:
+        assert bundle.manifest.encoder.fingerprint == encoder.fingerprint
+    with pytest.raises(StartupError, match="none"):
+        open_artefacts(settings.model_copy(update={"encoder": str(tmp_path / "none")}))
+    with pytest.raises(StartupError, match="no such device|device"):
+        open_artefacts(settings.model_copy(update={"device": "cuda:99"}))
+
+
+def test_a_damaged_bundle_is_not_served(published, tmp_path):
+    copy = tmp_path / "data"
+    shutil.copytree(published / "data", copy, symlinks=True)
+    [bundle] = (copy / "bundles").iterdir()
+    damaged = bytearray((bundle / "text.faiss").read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    (bundle / "text.faiss").write_bytes(damaged)
+    settings = Settings(data_dir=copy, encoder=str(published / "model"), device="cpu")
+    with pytest.raises(StartupError, match="text.faiss"):
+        open_artefacts(settings)
 
 
 class Service:
