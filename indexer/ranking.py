@@ -77,7 +77,8 @@ def rank(
         raise ValueError(msg)
     rows = candidate_rows(bundle, q, weights, limit + offset + len(exclude_rows))
     having = has_named(bundle, named)  # (n, K)
-    rows = np.union1d(rows, _named_rows(having))
+    if named:
+        rows = np.union1d(rows, _named_rows(having))
     if exclude_rows:
         rows = rows[~np.isin(rows, np.fromiter(exclude_rows, np.int64))]
     scores, pictures = score_rows(bundle, q, weights, rows)

@@ -19,13 +19,13 @@ AttributeValue = bool | float | str | tuple[str, ...]
 DEFAULT_TEXT_FIELDS: tuple[TextField, ...] = ("title", "description")
 DEFAULT_ENTITY_GROUPS: tuple[str, ...] = ("brand", "category", "season", "composition")
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # Unicode's category Cc
 _SPACES = re.compile(r"\s+")
 
 
 def clean_text(text: str) -> str:
     """Return `text` in NFC with control characters removed and white space folded to single spaces."""
-    kept = "".join(" " if unicodedata.category(c) == "Cc" else c for c in text)
-    return _SPACES.sub(" ", unicodedata.normalize("NFC", kept)).strip()
+    return _SPACES.sub(" ", unicodedata.normalize("NFC", _CONTROL.sub(" ", text))).strip()
 
 
 def _finite(value: float) -> float:

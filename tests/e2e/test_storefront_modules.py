@@ -72,15 +72,16 @@ def test_first_view_deals_out_the_categories(visit):
 def test_examples_speak_the_words_of_the_shop(visit):
     visit.open()
     hits = [
-        hit("1", category="Lamps", brand="Ember", attributes={"colour": "Red"}),
+        hit("1", category="Lamps", brand="Ember", attributes={"second_colour": "blue", "colour": "Red"}),
         hit("2", category="Lamps", brand="Other"),
         hit("3", category="Home > Kitchen > Mugs", brand="Big Dot", attributes={"colour": "blue"}),
         hit("4", category=None, brand="Ember"),
-        hit("5", category="Rugs", season="Winter"),
-        hit("6", category="Chairs"),
+        hit("5", category="Rugs", brand="Wren", attributes={"base_color": "Green", "size": "L"}),
+        hit("6", category="Chairs", attributes={"colour": "black"}),
+        hit("7", category="Beds", brand="Wren", attributes={"size": "L"}),
     ]
     script = "async (hits) => (await import('/js/browse.js')).exampleSearches(hits)"
-    assert visit.page.evaluate(script, hits) == ["red lamps", "Big Dot mugs", "winter rugs", "chairs"]
+    assert visit.page.evaluate(script, hits) == ["red lamps", "Big Dot mugs", "green rugs", "chairs", "Wren beds"]
 
 
 def test_an_address_says_what_was_asked(visit):

@@ -43,15 +43,19 @@ export function exampleSearches(hits) {
     if (!category || examples.has(category)) continue;
     const byBrand = examples.size % 2 === 1;
     const kind = category.split(/[>/]/).at(-1)?.trim() ?? category;
-    const described = byBrand ? product.brand : (colourOf(product) ?? product.season);
-    const words = [byBrand ? described : described?.toLocaleLowerCase(), kind.toLocaleLowerCase()];
-    examples.set(category, words.filter(Boolean).join(" "));
+    const described = (byBrand ? null : colourOf(product)) ?? product.brand;
+    examples.set(category, [described, kind.toLocaleLowerCase()].filter(Boolean).join(" "));
   }
   return [...examples.values()];
 }
 
-/** @param {import("./api.js").Product} product */
+/**
+ * The colour a product states, under whichever name its catalogue has for it; the plainest name first.
+ *
+ * @param {import("./api.js").Product} product
+ */
 function colourOf({ attributes = {} }) {
-  const colour = attributes.colour ?? attributes.color;
-  return typeof colour === "string" ? colour : null;
+  const names = Object.keys(attributes).filter((name) => /colou?r/i.test(name) && typeof attributes[name] === "string");
+  const [plainest] = names.sort((a, b) => a.length - b.length);
+  return plainest ? String(attributes[plainest]).toLocaleLowerCase() : null;
 }

@@ -60,7 +60,7 @@ export const text = {
   understoodAs: "Read as",
   ignore: ": do not read it so",
   useAgain: ": not used, read it so again",
-  unknown: "not in this shop",
+  unknown: "new to the model",
 
   explainTitle: "Why this result",
   explainCaption: "The parts that add up to the score of this product",
