@@ -174,7 +174,7 @@ class RedisCache:
         failures: In a row, until it counts as dead.
     """
 
-    def __init__(self, url: str, *, timeout_ms: int, ttl_s: int, retry_s: float = 1.0, failures: int = 3) -> None:
+    def __init__(self, url: str, *, timeout_ms: int, ttl_s: int, retry_s: float = 1.0, failures: int = 5) -> None:
         self._timeout_s = timeout_ms / 1000
         self._ttl_s = ttl_s
         self._breaker = CircuitBreaker(failures, retry_s)

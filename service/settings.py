@@ -86,7 +86,7 @@ class Settings(BaseSettings):
         None, description="Redis for cached query vectors; without it they are kept in this process."
     )
     cache_bytes: NonNegative = Field(64 << 20, description="Memory for cached query vectors; 0 caches nothing.")
-    cache_timeout_ms: Positive = Field(10, description="A cache that takes longer counts as a miss.")
+    cache_timeout_ms: Positive = Field(20, description="A cache that takes longer counts as a miss.")
     cache_ttl_s: Positive = Field(86_400, description="How long Redis keeps a query vector.")
 
 

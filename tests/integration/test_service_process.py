@@ -53,7 +53,7 @@ def test_artefacts_are_opened_only_when_they_belong_together(published, tmp_path
         assert bundle.manifest.encoder.fingerprint == encoder.fingerprint
     with pytest.raises(StartupError, match="none"):
         open_artefacts(settings.model_copy(update={"encoder": str(tmp_path / "none")}))
-    with pytest.raises(StartupError, match="no such device|device"):
+    with pytest.raises(StartupError, match="device"):
         open_artefacts(settings.model_copy(update={"device": "cuda:99"}))
 
 
@@ -65,7 +65,7 @@ def test_a_damaged_bundle_is_not_served(published, tmp_path):
     damaged[len(damaged) // 2] ^= 1
     (bundle / "text.faiss").write_bytes(damaged)
     settings = Settings(data_dir=copy, encoder=str(published / "model"), device="cpu")
-    with pytest.raises(StartupError, match="text.faiss"):
+    with pytest.raises(StartupError, match=r"text\.faiss"):
         open_artefacts(settings)
 
 
