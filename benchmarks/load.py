@@ -44,7 +44,7 @@ def running_service(data_dir: Path, encoder: str, port: int) -> Iterator["subpro
         RuntimeError: the service ended, or was not ready in time.
     """
     command = [sys.executable, "-m", "service", "--data-dir", str(data_dir), "--encoder", encoder]
-    with subprocess.Popen([*command, "--port", str(port)], stdout=subprocess.DEVNULL) as server:
+    with subprocess.Popen([*command, "--port", str(port), "--log-level", "warning"]) as server:
         try:
             _wait_until_ready(server, port)
             yield server
@@ -132,6 +132,6 @@ def figures(tally: Tally, clients: int, seconds: float) -> dict[str, object]:
         "per_second": answered / seconds,
         "failures": dict(tally.failures),
         "latency_ms": {kind: percentiles(values) for kind, values in tally.latencies_ms.items() if values},
-        "resident_mib": {"start": memory[0] / 2**20, "end": memory[-1] / 2**20},
+        "resident_mib": {"start": float(memory[0] / 2**20), "end": float(memory[-1] / 2**20)},
         "memory_growth": float(np.median(memory[-fifth:]) / np.median(memory[fifth : 2 * fifth + 1])),
     }
