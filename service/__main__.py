@@ -1,7 +1,6 @@
 """`python -m service`: reads the configuration, opens the catalogue, and serves it until told to stop."""
 
 import os
-import signal
 import sys
 from typing import get_args
 
@@ -10,6 +9,7 @@ import uvicorn
 from pydantic.fields import FieldInfo
 
 from service.errors import StartupError
+from service.lifecycle import DrainingServer, Lifecycle
 from service.settings import Settings, flag, load_settings, variable
 from service.telemetry import configure_logging
 
@@ -61,10 +61,9 @@ def serve(settings: Settings) -> None:
     from service.app import create_app  # noqa: PLC0415 - OpenMP reads its environment when it is loaded
     from service.served import open_artefacts  # noqa: PLC0415 - likewise
 
-    app = create_app(settings, open_artefacts(settings))
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # uvicorn raises it once more when all is done: then it is no news
-    uvicorn.run(
-        app,
+    lifecycle = Lifecycle()
+    config = uvicorn.Config(
+        create_app(settings, open_artefacts(settings), lifecycle),
         host=settings.host,
         port=settings.port,
         loop="uvloop",
@@ -76,6 +75,11 @@ def serve(settings: Settings) -> None:
         server_header=False,
         timeout_graceful_shutdown=settings.shutdown_timeout_ms // 1000 or 1,
     )
+    server = DrainingServer(config, lifecycle, drain_s=settings.drain_ms / 1000)
+    server.run()
+    if not server.started:
+        msg = "the service did not start; the lines above say why"
+        raise StartupError(msg)
 
 
 def _calm_threads(encode_threads: int) -> None:

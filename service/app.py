@@ -20,6 +20,7 @@ from service.api.state import AppState
 from service.cache import Cache, InProcessCache, NoCache, RedisCache
 from service.embed import Embedder
 from service.images import PictureReader
+from service.lifecycle import Lifecycle
 from service.middleware import BodyLimit, RawProductPaths, RequestContext
 from service.pools import BoundedPool
 from service.query import Query, TextPart
@@ -40,22 +41,23 @@ _DESCRIPTION: Final = (
 _log = structlog.stdlib.get_logger("catalens.app")
 
 
-def create_app(settings: Settings, artefacts: Artefacts | None = None) -> FastAPI:
+def create_app(settings: Settings, artefacts: Artefacts | None = None, lifecycle: Lifecycle | None = None) -> FastAPI:
     """Return the app that serves the published bundle of `settings`, or the given encoder and bundle.
 
     Opening them, where they are not given, happens when the app starts; so does warming up.
     """
     metrics = Metrics()
+    life = lifecycle or Lifecycle()
     app = FastAPI(
         title="Catalens",
         version=_version(),
         description=_DESCRIPTION,
-        lifespan=_lifespan(settings, artefacts, metrics),
+        lifespan=_lifespan(settings, artefacts, metrics, life),
         redoc_url=None,
         redirect_slashes=False,
         middleware=[
             Middleware(RawProductPaths),
-            Middleware(RequestContext, metrics),
+            Middleware(RequestContext, metrics, life),
             Middleware(BodyLimit, max_bytes=settings.max_body_bytes, timeout_s=settings.body_timeout_ms / 1000),
         ],
         form_limits={"max_files": 1, "max_fields": 16, "max_part_size": 1 << 20},
@@ -68,22 +70,25 @@ def create_app(settings: Settings, artefacts: Artefacts | None = None) -> FastAP
     return app
 
 
-def _lifespan(settings: Settings, artefacts: Artefacts | None, metrics: Metrics) -> Lifespan:
+def _lifespan(settings: Settings, artefacts: Artefacts | None, metrics: Metrics, life: Lifecycle) -> Lifespan:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[AppState]:
         opened = artefacts if artefacts is not None else await asyncio.to_thread(open_artefacts, settings)
         encoder, bundle = opened
         shake_hands(encoder, bundle)
         async with AsyncExitStack() as closing:
-            state = _open(settings, encoder, bundle, metrics, closing)
+            state = _open(settings, (encoder, bundle), metrics, life, closing)
             await _warm_up(state)
             yield state
 
     return lifespan
 
 
-def _open(settings: Settings, encoder: Encoder, bundle: Bundle, metrics: Metrics, closing: AsyncExitStack) -> AppState:
+def _open(
+    settings: Settings, artefacts: Artefacts, metrics: Metrics, life: Lifecycle, closing: AsyncExitStack
+) -> AppState:
     """Open what requests need; `closing` lets go of it, the latest first."""
+    encoder, bundle = artefacts
     cache = open_cache(settings)
     closing.push_async_callback(cache.close)
     pictures = PictureReader(settings, metrics)
@@ -96,7 +101,7 @@ def _open(settings: Settings, encoder: Encoder, bundle: Bundle, metrics: Metrics
     served = serve(encoder, bundle, cache, metrics)
     timeout_ms = settings.request_timeout_ms
     engine = SearchEngine(served, embedder, ranking, metrics, timeout_ms=timeout_ms, log_queries=settings.log_queries)
-    readiness = Readiness(engine, embedder, ranking, keep_ms=settings.ready_cache_ms, timeout_ms=timeout_ms)
+    readiness = Readiness(engine, embedder, ranking, life, keep_ms=settings.ready_cache_ms, timeout_ms=timeout_ms)
     return {"engine": engine, "readiness": readiness, "metrics": metrics}
 
 

@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service import problems
+from service.lifecycle import Lifecycle
 from service.telemetry import Metrics
 
 REQUEST_ID_HEADER = "x-request-id"
@@ -30,7 +31,7 @@ _DOCS_POLICY = (
     "connect-src 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 CLOSE = {"connection": "close"}
-"""Sent with an answer to a body that was not read: what is left of it must not be taken for a request."""
+"""Sent with the last answer of a connection: to a body that was not read, or while the service drains."""
 
 DEFAULT_HEADERS = {
     "cache-control": "no-cache",
@@ -47,9 +48,10 @@ _log = structlog.stdlib.get_logger("catalens.access")
 class RequestContext:
     """Gives the request an id, answers what nobody foresaw, and accounts for the answer."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, lifecycle: Lifecycle) -> None:
         self._app = app
         self._metrics = metrics
+        self._lifecycle = lifecycle
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on and account for what comes back."""
@@ -59,7 +61,7 @@ class RequestContext:
         began = time.perf_counter()
         request_id = _request_id(scope)
         scope.setdefault("state", {})["request_id"] = request_id
-        answer = _Answer(send, request_id, _policy_of(scope["path"]))
+        answer = _Answer(send, request_id, _policy_of(scope["path"]), self._lifecycle)
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
                 await self._app(scope, receive, answer.send)
@@ -87,10 +89,11 @@ class RequestContext:
 class _Answer:
     """The answer on its way out: gets its headers, and is remembered for the log."""
 
-    def __init__(self, send: Send, request_id: str, policy: str) -> None:
+    def __init__(self, send: Send, request_id: str, policy: str, lifecycle: Lifecycle) -> None:
         self._send = send
         self._request_id = request_id
         self._policy = policy
+        self._lifecycle = lifecycle
         self.status = 0
         self.sent_bytes = 0
 
@@ -102,6 +105,8 @@ class _Answer:
             headers.setdefault("content-security-policy", self._policy)
             for name, value in DEFAULT_HEADERS.items():
                 headers.setdefault(name, value)
+            if self._lifecycle.draining:
+                headers.update(CLOSE)
         elif message["type"] == "http.response.body":
             self.sent_bytes += len(message.get("body", b""))
         await self._send(message)

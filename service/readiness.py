@@ -8,7 +8,7 @@ import asyncio
 import base64
 import time
 from collections.abc import Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal, cast, get_args
 
 import numpy as np
@@ -19,11 +19,12 @@ from indexer.ranking import rank, score_rows
 from models.encoder import TextTerms, Vectors
 from models.product import TextField, canonical_text
 from service.embed import Embedder, product_terms
+from service.lifecycle import Lifecycle
 from service.pools import BoundedPool
 from service.search import SearchEngine
 from service.served import Served
 
-CheckName = Literal["text", "image", "retrieval"]
+CheckName = Literal["text", "image", "retrieval", "staying"]
 
 _TOLERANCE: Final = 1e-3
 _PLACES: Final = 10  # where a product must be among those like itself; twins of it may stand before it
@@ -46,6 +47,9 @@ class Check:
     ms: float
 
 
+_GOING: Final = Check("staying", ok=False, detail="the service is shutting down", ms=0.0)
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What the checks came to, for one `Served`."""
@@ -63,23 +67,32 @@ class Readiness:
     """Runs the checks, one run at a time, and repeats a verdict for `keep_ms`."""
 
     def __init__(
-        self, engine: SearchEngine, embedder: Embedder, ranking: BoundedPool, *, keep_ms: int, timeout_ms: int
+        self,
+        engine: SearchEngine,
+        embedder: Embedder,
+        ranking: BoundedPool,
+        lifecycle: Lifecycle,
+        *,
+        keep_ms: int,
+        timeout_ms: int,
     ) -> None:
         self._engine = engine
         self._embedder = embedder
         self._ranking = ranking
+        self._lifecycle = lifecycle
         self._keep_s = keep_ms / 1000
         self._timeout_s = timeout_ms / 1000
         self._running = asyncio.Lock()
         self._last: tuple[float, Verdict] | None = None
 
     async def verdict(self) -> Verdict:
-        """Return whether the service is ready, as of now or of at most `keep_ms` ago."""
+        """Return whether the service is ready, as of now or of at most `keep_ms` ago; never while it drains."""
         async with self._running:
             if self._last is None or time.monotonic() - self._last[0] >= self._keep_s:
                 verdict = await self._check()
                 self._last = (time.monotonic(), verdict)
-            return self._last[1]
+            verdict = self._last[1]
+        return replace(verdict, checks=(*verdict.checks, _GOING)) if self._lifecycle.draining else verdict
 
     async def _check(self) -> Verdict:
         served = self._engine.served

@@ -65,7 +65,10 @@ class Settings(BaseSettings):
 
     request_timeout_ms: Positive = Field(10_000, description="An answer that takes longer is given up (504).")
     body_timeout_ms: Positive = Field(30_000, description="A body that takes longer to arrive is refused (408).")
-    shutdown_timeout_ms: Positive = Field(20_000, description="After SIGTERM, how long running requests may take.")
+    drain_ms: NonNegative = Field(
+        500, description="After SIGTERM, how long new requests are still answered while /readyz says no."
+    )
+    shutdown_timeout_ms: Positive = Field(20_000, description="After draining, how long running requests may take.")
     ready_cache_ms: NonNegative = Field(1_000, description="How long one /readyz verdict is repeated.")
     max_body_bytes: Positive = Field(30 << 20, description="Largest request body.")
     max_image_bytes: Positive = Field(20 << 20, description="Largest picture, as a file.")

@@ -122,7 +122,7 @@ def start():
 
 @pytest.mark.slow
 def test_it_serves_finishes_what_is_running_on_sigterm_and_exits_well(start, published):
-    service = start("--encoder", published / "model", "--data-dir", published / "data")
+    service = start("--encoder", published / "model", "--data-dir", published / "data", "--drain-ms", 3_000)
     address = service.address()
     with httpx.Client(base_url=address, timeout=30) as client:
         assert client.get("/readyz").json()["status"] == "ready"
@@ -131,20 +131,33 @@ def test_it_serves_finishes_what_is_running_on_sigterm_and_exits_well(start, pub
         assert len(found["hits"]) == 12
         assert client.get("/").status_code == 200
         statuses = []
+        asking = threading.Event()
+        asking.set()
 
         def ask():
-            with contextlib.suppress(httpx.ConnectError), httpx.Client(base_url=address, timeout=30) as own:
-                statuses.extend(own.post("/v1/search", json={"q": f"mug {n}"}).status_code for n in range(3))
+            with httpx.Client(base_url=address, timeout=30) as own:
+                while asking.is_set():
+                    statuses.append(own.post("/v1/search", json={"q": "mug"}).status_code)
 
         askers = [threading.Thread(target=ask) for _ in range(6)]
         for asker in askers:
             asker.start()
-        time.sleep(0.05)
+        while len(statuses) < 20:
+            time.sleep(0.01)
         service.process.send_signal(signal.SIGTERM)
+        time.sleep(0.1)
+        leaving = client.get("/readyz")
+        assert leaving.status_code == 503
+        assert leaving.headers["connection"] == "close"
+        assert [check["name"] for check in leaving.json()["checks"] if not check["ok"]] == ["staying"]
+        seen = len(statuses)
+        while len(statuses) < seen + 20:
+            time.sleep(0.01)
+        asking.clear()  # as a load balancer does that was told "not ready"
         for asker in askers:
-            asker.join()
+            asker.join(60)
     assert service.ended() == 0
-    assert set(statuses) <= {200}
+    assert set(statuses) == {200}
     lines = [json.loads(line) for line in service.lines]
     started = next(line for line in lines if line["event"] == "started")
     assert started["ready"] is True
@@ -206,6 +219,18 @@ def test_artefacts_that_do_not_fit_are_one_clear_line(start, published, tmp_path
         [line] = service.lines
         assert line.startswith("error: ")
     assert "was made by the encoder tiny" in foreign.lines[0]
+
+
+@pytest.mark.slow
+def test_a_port_that_is_taken_is_said_so(start, published):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        service = start("--encoder", published / "model", "--data-dir", published / "data", "--port", port)
+        assert service.ended() != 0
+    assert any("address already in use" in line for line in service.lines)
+    assert not any("Traceback" in line for line in service.lines)
 
 
 def test_an_unknown_flag_is_refused(start):

@@ -7,6 +7,7 @@ import pytest
 from starlette.exceptions import HTTPException
 from structlog.testing import capture_logs
 
+from service.lifecycle import Lifecycle
 from service.middleware import BodyLimit, RawProductPaths, RequestContext
 from service.telemetry import Metrics
 
@@ -131,7 +132,7 @@ async def test_other_paths_and_other_kinds_of_scope_are_left_alone():
         seen.append(scope)
 
     metrics = Metrics()
-    layers = RawProductPaths(RequestContext(BodyLimit(app, max_bytes=1, timeout_s=1), metrics))
+    layers = RawProductPaths(RequestContext(BodyLimit(app, max_bytes=1, timeout_s=1), metrics, Lifecycle()))
     lifespan = scope_of(kind="lifespan")
     await layers(lifespan, arriving(), Sent())
     assert seen == [lifespan]
@@ -145,7 +146,7 @@ async def test_an_error_before_the_answer_is_a_500_and_is_logged():
 
     sent = Sent()
     with capture_logs() as logs:
-        await RequestContext(app, Metrics())(scope_of(), arriving(), sent)
+        await RequestContext(app, Metrics(), Lifecycle())(scope_of(), arriving(), sent)
     assert sent.status == 500
     assert b"secret" not in sent[1]["body"]
     assert [line["event"] for line in logs] == ["unexpected_error", "request"]
@@ -158,7 +159,7 @@ async def test_an_error_within_the_answer_breaks_the_connection():
         raise KeyError("late")
 
     with capture_logs() as logs, pytest.raises(KeyError):
-        await RequestContext(app, Metrics())(scope_of(), arriving(), Sent())
+        await RequestContext(app, Metrics(), Lifecycle())(scope_of(), arriving(), Sent())
     assert logs[0]["event"] == "unexpected_error"
 
 
@@ -168,8 +169,20 @@ async def test_an_answer_s_own_headers_are_kept():
         await send({"type": "http.response.start", "status": 200, "headers": headers})
 
     sent = Sent()
-    await RequestContext(app, Metrics())(scope_of(), arriving(), sent)
+    await RequestContext(app, Metrics(), Lifecycle())(scope_of(), arriving(), sent)
     headers = dict(sent[0]["headers"])
     assert headers[b"cache-control"] == b"public"
     assert headers[b"content-security-policy"] == b"none"
     assert headers[b"x-content-type-options"] == b"nosniff"
+
+
+async def test_while_draining_every_answer_ends_its_connection():
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    lifecycle = Lifecycle()
+    for draining in (False, True):
+        lifecycle.draining = draining
+        sent = Sent()
+        await RequestContext(app, Metrics(), lifecycle)(scope_of(), arriving(), sent)
+        assert (dict(sent[0]["headers"]).get(b"connection") == b"close") is draining
