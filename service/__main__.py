@@ -13,6 +13,10 @@ from service.lifecycle import DrainingServer, Lifecycle
 from service.settings import Settings, flag, load_settings, variable
 from service.telemetry import configure_logging
 
+# Longer than clients and load balancers keep idle connections (5 to 60 s): whoever closes first must be them, or
+# a request sent at that very moment is lost.
+_KEEP_ALIVE_S = 75
+
 
 def options_of_settings(command: click.Command) -> click.Command:
     """Give `command` one option for each field of the settings; pydantic alone says what a value may be."""
@@ -73,6 +77,7 @@ def serve(settings: Settings) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=settings.shutdown_timeout_ms // 1000 or 1,
     )
     server = DrainingServer(config, lifecycle, drain_s=settings.drain_ms / 1000)
