@@ -158,12 +158,12 @@ def build(
     **flags: "Unpack[BuildFlags]",
 ) -> None:
     """Encode a catalogue and build a bundle of it."""
-    from indexer import show  # noqa: PLC0415
-    from indexer.build import build as run  # noqa: PLC0415
-    from indexer.catalogue import find_feed  # noqa: PLC0415
-    from indexer.catalogue_formats import feed_length  # noqa: PLC0415
-    from indexer.flags import build_options  # noqa: PLC0415
-    from indexer.publish import publish as make_current  # noqa: PLC0415
+    from indexer import show
+    from indexer.build import build as run
+    from indexer.catalogue import find_feed
+    from indexer.catalogue_formats import feed_length
+    from indexer.flags import build_options
+    from indexer.publish import publish as make_current
 
     with _one_line_on_failure():
         options = build_options(catalogue, data_dir, **flags)
@@ -219,10 +219,10 @@ def evaluate(
     as_json: bool,
 ) -> None:
     """Measure a bundle (id or folder; the current one by default): ANN recall, self-retrieval, judged queries."""
-    from indexer import show  # noqa: PLC0415
-    from indexer.evaluate import measure  # noqa: PLC0415
-    from indexer.flags import weights  # noqa: PLC0415
-    from indexer.judged import EntitySource, judge, read_queries  # noqa: PLC0415
+    from indexer import show
+    from indexer.evaluate import measure
+    from indexer.flags import weights
+    from indexer.judged import EntitySource, judge, read_queries
 
     with _one_line_on_failure():
         asked = read_queries(queries, split) if queries else None
@@ -245,8 +245,8 @@ def evaluate(
 @_JSON
 def publish(*, bundle_id: str, data_dir: Path, force: bool, as_json: bool) -> None:
     """Verify a bundle, judge its report, and make it the current one."""
-    from indexer import show  # noqa: PLC0415
-    from indexer.publish import publish as run  # noqa: PLC0415
+    from indexer import show
+    from indexer.publish import publish as run
 
     with _one_line_on_failure():
         entry = run(data_dir, bundle_id, force=force)
@@ -258,8 +258,8 @@ def publish(*, bundle_id: str, data_dir: Path, force: bool, as_json: bool) -> No
 @_JSON
 def rollback(*, data_dir: Path, as_json: bool) -> None:
     """Make the bundle current that was so before the present one."""
-    from indexer import show  # noqa: PLC0415
-    from indexer.publish import rollback as run  # noqa: PLC0415
+    from indexer import show
+    from indexer.publish import rollback as run
 
     with _one_line_on_failure():
         entry = run(data_dir)
@@ -272,8 +272,8 @@ def rollback(*, data_dir: Path, as_json: bool) -> None:
 @_JSON
 def status(*, data_dir: Path, verify: bool, as_json: bool) -> None:
     """List the bundles, which one is current (*), and broken ones."""
-    from indexer import show  # noqa: PLC0415
-    from indexer.publish import status as run  # noqa: PLC0415
+    from indexer import show
+    from indexer.publish import status as run
 
     with _one_line_on_failure():
         state = run(data_dir, verify=verify)
@@ -317,11 +317,11 @@ def convert(
     as_json: bool,
 ) -> None:
     """Write any feed as one self-contained Parquet feed, pictures included: what training reads."""
-    from indexer.catalogue import CatalogueOptions  # noqa: PLC0415
-    from indexer.convert import PictureTable  # noqa: PLC0415
-    from indexer.convert import convert as run  # noqa: PLC0415
-    from indexer.flags import pairs  # noqa: PLC0415
-    from indexer.rejects import BadRowLimit  # noqa: PLC0415
+    from indexer.catalogue import CatalogueOptions
+    from indexer.convert import PictureTable
+    from indexer.convert import convert as run
+    from indexer.flags import pairs
+    from indexer.rejects import BadRowLimit
 
     with _one_line_on_failure():
         options = CatalogueOptions(mapping=pairs("--map", mapping), ignore=frozenset(ignore))
@@ -339,8 +339,8 @@ def convert(
 
 
 def _opened(data_dir: Path, bundle: str | None) -> "Bundle":
-    from indexer.bundle import Bundle, BundleError, current_bundle  # noqa: PLC0415
-    from indexer.publish import bundle_folder  # noqa: PLC0415
+    from indexer.bundle import Bundle, BundleError, current_bundle
+    from indexer.publish import bundle_folder
 
     if bundle is not None:
         return Bundle.open(Path(bundle) if Path(bundle).is_dir() else bundle_folder(data_dir, bundle))
@@ -352,7 +352,7 @@ def _opened(data_dir: Path, bundle: str | None) -> "Bundle":
 
 
 def _load(encoder: str, device: str) -> "Encoder":
-    from models.checkpoint import load_encoder  # noqa: PLC0415
+    from models.checkpoint import load_encoder
 
     return load_encoder(encoder, device)
 

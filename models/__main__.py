@@ -64,9 +64,9 @@ def train(
     as_json: bool,  # noqa: FBT001 - click passes flags by name
 ) -> None:
     """Train an EI-CLIP model, or a baseline of it, on a catalogue with the splits train and val."""
-    from models.train.config import load_config  # noqa: PLC0415
-    from models.train.feed import Feed  # noqa: PLC0415
-    from models.train.loop import Provenance, fit  # noqa: PLC0415
+    from models.train.config import load_config
+    from models.train.feed import Feed
+    from models.train.loop import Provenance, fit
 
     with _one_line_on_failure():
         config = load_config(config_path, overrides)
@@ -105,10 +105,10 @@ def evaluate(
     as_json: bool,  # noqa: FBT001 - click passes flags by name
 ) -> None:
     """Measure how well pictures and texts of a catalogue find each other: R@1, 5, 10 both ways."""
-    from models.checkpoint import load_encoder  # noqa: PLC0415
-    from models.evaluate import Protocol  # noqa: PLC0415
-    from models.evaluate import evaluate as measure  # noqa: PLC0415
-    from models.train.feed import Feed  # noqa: PLC0415
+    from models.checkpoint import load_encoder
+    from models.evaluate import Protocol
+    from models.evaluate import evaluate as measure
+    from models.train.feed import Feed
 
     with _one_line_on_failure():
         protocol = Protocol(

@@ -13,8 +13,8 @@ from service.lifecycle import DrainingServer, Lifecycle
 from service.settings import Settings, flag, load_settings, variable
 from service.telemetry import configure_logging
 
-# Longer than clients and load balancers keep idle connections (5 to 60 s): whoever closes first must be them, or
-# a request sent at that very moment is lost.
+# Longer than clients and load balancers keep idle connections (5 to 60 s): the side that closes first should be
+# theirs, since a request sent at that very moment can be lost.
 _KEEP_ALIVE_S = 75
 
 
@@ -62,8 +62,8 @@ def serve(settings: Settings) -> None:
     """
     _calm_threads(settings.encode_threads)
     configure_logging(settings.log_level, settings.log_format)
-    from service.app import create_app  # noqa: PLC0415 - OpenMP reads its environment when it is loaded
-    from service.served import open_artefacts  # noqa: PLC0415 - likewise
+    from service.app import create_app
+    from service.served import open_artefacts
 
     lifecycle = Lifecycle()
     config = uvicorn.Config(
