@@ -1,10 +1,11 @@
 """A causal text tower run on the used part of its context: the same features at a fraction of the cost.
 
-A causal tower reads nothing behind the token it is pooled at, so a text may be cut there. Which towers allow
-it is decided here by what they say of themselves; opening them is left to `models.clip`.
+A causal tower reads nothing behind the token it is pooled at, so a text may be cut there, and its last block
+need only be computed at that token. Which towers allow it is decided here by what they say of themselves;
+opening them is left to `models.clip`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol, cast
 
 import torch
@@ -13,13 +14,32 @@ from torch import Tensor, nn
 _TEXTS_OF_A_LENGTH = 32
 
 
+class _Block(Protocol):
+    """What is used of open_clip's `ResidualAttentionBlock`."""
+
+    ln_1: Callable[[Tensor], Tensor]
+    attn: Callable[..., tuple[Tensor, None]]
+    ls_1: Callable[[Tensor], Tensor]
+    ln_2: Callable[[Tensor], Tensor]
+    mlp: Callable[[Tensor], Tensor]
+    ls_2: Callable[[Tensor], Tensor]
+
+    def __call__(self, x: Tensor, *, attn_mask: Tensor) -> Tensor: ...
+
+
+class _Transformer(Protocol):
+    """What is used of open_clip's `Transformer`."""
+
+    resblocks: Sequence[_Block]
+
+
 class _TextTower(Protocol):
     """What is used of open_clip's own text transformer."""
 
     token_embedding: nn.Embedding
     positional_embedding: Tensor
     attn_mask: Tensor
-    transformer: Callable[..., Tensor]
+    transformer: _Transformer
     ln_final: Callable[[Tensor], Tensor]
     text_projection: Tensor | Callable[[Tensor], Tensor] | None
 
@@ -40,26 +60,51 @@ class CausalTower:
             and getattr(tower, "cls_emb", None) is None
             and not getattr(tower, "use_pad_mask", False)
             and pool == "argmax"
+            and _plain_blocks(tower)
         )
         return cls(cast("_TextTower", tower)) if exact else None
 
     def __call__(self, tokens: Tensor) -> Tensor:
         """Return the features `(n, d)` of tokens `(n, context)`; texts of similar length are read together."""
         ends = tokens.argmax(dim=-1)  # the end-of-text token is the highest
+        t, length = self._tower, int(ends.max()) + 1
+        x = t.token_embedding(tokens[:, :length]) + t.positional_embedding[:length]  # (n, length, width)
         if len(tokens) < 2 * _TEXTS_OF_A_LENGTH:
-            return self._read(tokens, ends)
+            return self._read(x, ends)
         order = torch.argsort(ends, stable=True)
         groups = torch.split(order, _TEXTS_OF_A_LENGTH)
-        parts = [self._read(tokens[rows], ends[rows]) for rows in groups]
+        parts = [self._read(x[rows], ends[rows]) for rows in groups]
         return torch.cat(parts)[torch.argsort(order)]
 
-    def _read(self, tokens: Tensor, ends: Tensor) -> Tensor:
+    def _read(self, x: Tensor, ends: Tensor) -> Tensor:
+        """Return the features `(n, d)` of embedded texts `(n, length, width)` pooled at `ends` `(n,)`."""
         t, length = self._tower, int(ends.max()) + 1
-        x = t.token_embedding(tokens[:, :length]) + t.positional_embedding[:length]  # (n, l, width)
-        x = t.transformer(x, attn_mask=t.attn_mask[:length, :length])
-        x = t.ln_final(x[torch.arange(len(x), device=x.device), ends])  # (n, width)
+        x, mask = x[:, :length], t.attn_mask[:length, :length]
+        *blocks, last = t.transformer.resblocks
+        for block in blocks:
+            x = block(x, attn_mask=mask)
+        x = t.ln_final(_at_ends(last, x, ends))  # (n, width)
         if t.text_projection is None:
             return x
         if isinstance(t.text_projection, Tensor):
             return x @ t.text_projection
         return t.text_projection(x)
+
+
+def _plain_blocks(tower: nn.Module) -> bool:
+    """Tell whether the tower's blocks are those `_at_ends` computes: open_clip's own, batch first."""
+    transformer = getattr(tower, "transformer", None)
+    blocks = getattr(transformer, "resblocks", ())
+    return bool(blocks) and all(
+        type(block).__name__ == "ResidualAttentionBlock" and block.attn.batch_first for block in blocks
+    )
+
+
+def _at_ends(block: _Block, x: Tensor, ends: Tensor) -> Tensor:
+    """Return what `block` makes of `x` `(n, length, width)` at the tokens `ends`, `(n, width)`."""
+    rows = torch.arange(len(x), device=x.device)
+    read = block.ln_1(x)
+    behind = torch.arange(x.shape[1], device=x.device) > ends[:, None]  # (n, length)
+    seen, _ = block.attn(read[rows, ends][:, None], read, read, need_weights=False, key_padding_mask=behind)
+    y = x[rows, ends] + block.ls_1(seen[:, 0])
+    return y + block.ls_2(block.mlp(block.ln_2(y)))

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
-from models.clip import CONFIG_FILE, BackboneError, ClipEncoder, open_backbone, save_backbone
+from models.clip import CONFIG_FILE, Backbone, BackboneError, ClipEncoder, open_backbone, save_backbone
 from models.eiclip import EiClip, EiClipEncoder, EntityDesign, EntityTable
 from models.encoder import Encoder
 from models.encoding import DeviceError
@@ -186,6 +186,19 @@ def load_model(folder: Path) -> tuple[EiClip, Card]:
     except (BackboneError, SafetensorError, RuntimeError, AttributeError, ValueError) as error:
         raise CheckpointError(f"{folder} cannot be loaded: {error}") from error
     return model.eval(), card
+
+
+def open_start(source: str) -> Backbone:
+    """Open the backbone that a training starts from: that of `mini` or of a checkpoint folder, else open_clip's.
+
+    Raises:
+        CheckpointError: the checkpoint cannot be read.
+        BackboneError: open_clip cannot open it.
+    """
+    folder = _BUNDLED_FOLDER if source == BUNDLED else Path(source)
+    if source == BUNDLED or (folder / CARD_FILE).is_file():
+        return load_model(folder)[0].backbone
+    return open_backbone(source)
 
 
 def load_encoder(source: str, device: str = "auto") -> Encoder:

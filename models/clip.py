@@ -11,6 +11,7 @@ import logging
 import pickle
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import Protocol, cast
@@ -173,8 +174,9 @@ class Backbone(nn.Module):
         """
         x = self.recipe.normalise(pixels)
         if zooms is not None:
-            grid = F.affine_grid(zooms, list(x.shape), align_corners=False)
-            x = F.grid_sample(x, grid, padding_mode="border", align_corners=False)
+            with torch.autocast(x.device.type, enabled=False):  # coordinates in low precision miss by half a pixel
+                grid = F.affine_grid(zooms, list(x.shape), align_corners=False)
+                x = F.grid_sample(x, grid, padding_mode="border", align_corners=False)
         return cast("_OpenClip", self.model).encode_image(x)
 
     def unit_images(self, images: Sequence[Image.Image]) -> Vectors:
@@ -193,6 +195,12 @@ class Backbone(nn.Module):
     def tokenize(self, texts: Sequence[str]) -> Tensor:
         """Return `(n, context) int64`."""
         return self._tokenize(list(texts))
+
+    def remember_texts(self, count: int) -> None:
+        """Keep the tokens of the last `count` texts: training reads the same ones in every epoch."""
+        tokenize = self._tokenize
+        row = lru_cache(maxsize=count)(lambda text: tokenize([text])[0].to(torch.int32))
+        self._tokenize = lambda texts: torch.stack([row(text) for text in texts]).to(torch.int64)
 
     def text_features(self, tokens: Tensor) -> Tensor:
         """Return `(n, d) float32`, not normalised, of `(n, context) int64` on the model's device.

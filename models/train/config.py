@@ -15,6 +15,7 @@ from models.product import DEFAULT_TEXT_FIELDS, TextField
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(ge=1)]
+Precision = Literal["auto", "float32", "bfloat16"]
 
 
 class ConfigError(ValueError):
@@ -85,15 +86,29 @@ class EntityDropout(_Section):
 
 
 class AugmentConfig(_Section):
-    """Small changes of a picture. Never mirrored or recoloured: emblems and colours carry meaning.
+    """Small changes of a picture. Never recoloured: colours carry meaning.
 
     Attributes:
         scale: largest relative change of size, up or down.
         shift: largest move, as a share of the side.
+        mirror: share of the pictures that are mirrored; 0 where lettering and emblems must be read.
     """
 
     scale: Annotated[float, Field(ge=0, le=0.5)] = 0.1
     shift: Annotated[float, Field(ge=0, le=0.5)] = 0.05
+    mirror: Share = 0.0
+
+
+class NearConfig(_Section):
+    """Products drawn beside each other, so that a batch holds pictures and texts that are hard to tell apart.
+
+    Attributes:
+        group: entity group or attribute whose value they share; None: all products come in random order.
+        size: how many of one value stand together; the batches of an epoch still hold every product at most once.
+    """
+
+    group: str | None = None
+    size: Annotated[int, Field(ge=2)] = 16
 
 
 class LossConfig(_Section):
@@ -119,7 +134,9 @@ class OptimConfig(_Section):
 
     Attributes:
         epochs: passes over the products; each sees one picture of each product.
-        batch_size: products per step.
+        batch_size: products per step, of all processes together.
+        chunk_size: products each process encodes at once, so that a large batch fits small memory: the same gradient
+            for about a third more time, save that batch-norm sees chunks. None: the whole batch.
         lr: peak learning rate.
         warmup: share of all steps in which it rises from zero.
         final: the last learning rate as a share of the peak.
@@ -130,6 +147,7 @@ class OptimConfig(_Section):
 
     epochs: Positive = 8
     batch_size: Annotated[int, Field(ge=2)] = 128
+    chunk_size: Annotated[int, Field(ge=2)] | None = None
     lr: Annotated[float, Field(gt=0)] = 1e-3
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
     final: Share = 0.01
@@ -139,25 +157,30 @@ class OptimConfig(_Section):
 
 
 class RunConfig(_Section):
-    """How the program runs; none of it changes what is learnt, except the seed, the device and the threads.
+    """How the program runs. The seed decides what is learnt; device, threads and precision change the rounding.
 
     Attributes:
         seed: of weights, order and sampling.
         device: `auto`, `cpu`, `cuda`, ...
         threads: of the CPU; results are equal to the bit only for equal numbers of threads. None: torch's own.
+        precision: of the towers in training; losses, normalisation and weights are float32. `auto` is bfloat16 on
+            CUDA devices that compute in it, else float32: a CPU without units for it was measured 8 times slower in it.
         save_every_s: seconds between saves within an epoch.
         save_every_steps: steps between saves within an epoch; None for none.
         patience: epochs without a better validation after which training stops; None for never.
         weights: in which the checkpoint stores its weights.
+        tensorboard: whether curves are written to `tensorboard/` beside the checkpoint, where TensorBoard is installed.
     """
 
     seed: Annotated[int, Field(ge=0)] = 0
     device: str = "auto"
     threads: Positive | None = None
+    precision: Precision = "auto"
     save_every_s: Annotated[float, Field(gt=0)] = 120.0
     save_every_steps: Positive | None = None
     patience: Positive | None = None
     weights: WeightsDtype = "float16"
+    tensorboard: bool = True
 
 
 class TrainConfig(_Section):
@@ -166,7 +189,8 @@ class TrainConfig(_Section):
     Attributes:
         name: of the model, for its card.
         licence: of the weights.
-        backbone: an open_clip source, or a folder with `open_clip_config.json`, relative to the TOML file.
+        backbone: an open_clip source, or a folder with `open_clip_config.json`, relative to the TOML file; `mini` or
+            a checkpoint folder lend theirs with its weights, and the entities are learnt anew.
     """
 
     name: Annotated[str, Field(min_length=1)]
@@ -177,6 +201,7 @@ class TrainConfig(_Section):
     text_mix: TextMix = TextMix()
     dropout: EntityDropout = EntityDropout()
     augment: AugmentConfig = AugmentConfig()
+    near: NearConfig = NearConfig()
     loss: LossConfig = LossConfig()
     optim: OptimConfig = OptimConfig()
     run: RunConfig = RunConfig()

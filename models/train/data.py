@@ -15,7 +15,7 @@ from torch import Tensor
 
 from models.encoder import Entities
 from models.product import Product, TextField, canonical_text
-from models.train.config import AugmentConfig, EntityDropout, TextMix
+from models.train.config import AugmentConfig, EntityDropout, NearConfig, TextMix
 from models.train.pixels import PictureTable
 
 _QUERY_UNITS = (1, 5)  # one to four
@@ -64,6 +64,7 @@ class Sampling:
     text_mix: TextMix
     dropout: EntityDropout
     augment: AugmentConfig
+    near: NearConfig
 
 
 class Examples:
@@ -101,7 +102,13 @@ class Examples:
         )
 
     def _shuffled(self, epoch: int) -> NDArray[np.int64]:
-        return np.random.default_rng([self._sampling.seed, epoch, 0]).permutation(len(self._table))
+        rng = np.random.default_rng([self._sampling.seed, epoch, 0])
+        order = rng.permutation(len(self._table))
+        group = self._sampling.near.group
+        if group is None:
+            return order
+        values = [self._table.products[row].entities((group,)).get(group) for row in order]
+        return order[near_each_other(values, self._sampling.near.size, rng)]
 
     def _read(self, product: Product, kind: str, rng: np.random.Generator) -> _Reading:
         stated = product.entities(self._sampling.groups)
@@ -146,8 +153,33 @@ def _units(title: str, stated: Mapping[str, str]) -> list[str]:
     return [*dict.fromkeys(stated.values()), *(word for word in words if word and word.casefold() not in taken)]
 
 
+def near_each_other(values: Sequence[str | None], size: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return an order of the positions of `values` in which `size` of one value at a time stand together.
+
+    What is left of each value when no whole run can be made of it, and what has none, makes up mixed runs. The
+    runs come in random order; the positions of a run keep theirs.
+    """
+    waiting: dict[str, list[int]] = {}
+    runs: list[list[int]] = []
+    mixed: list[int] = []
+    for position, value in enumerate(values):
+        if value is None:
+            mixed.append(position)
+            continue
+        run = waiting.setdefault(value, [])
+        run.append(position)
+        if len(run) == size:
+            runs.append(waiting.pop(value))
+    mixed += [position for run in waiting.values() for position in run]
+    mixed = [mixed[k] for k in rng.permutation(len(mixed))]
+    runs += [mixed[start : start + size] for start in range(0, len(mixed), size)]
+    return np.array([position for k in rng.permutation(len(runs)) for position in runs[k]], dtype=np.int64)
+
+
 def _zooms(rng: np.random.Generator, count: int, augment: AugmentConfig) -> NDArray[np.float32]:
     zooms = np.zeros((count, 2, 3), dtype=np.float32)
     zooms[:, 0, 0] = zooms[:, 1, 1] = rng.uniform(1 - augment.scale, 1 + augment.scale, count)
     zooms[:, :, 2] = rng.uniform(-2 * augment.shift, 2 * augment.shift, (count, 2))  # the side spans -1..1
+    if augment.mirror:
+        zooms[:, 0, 0] *= np.where(rng.random(count) < augment.mirror, -1, 1)
     return zooms

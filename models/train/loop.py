@@ -2,7 +2,8 @@
 
 `fit` turns a configuration and a feed into a checkpoint folder. While it runs, `OUT/run/` holds the state and
 the best weights so far; both are replaced at once, and on the CPU a run that was killed at any step and
-resumed ends with the same weights, bit for bit, as one that was not.
+resumed ends with the same weights, bit for bit, as one that was not. Under `torchrun` the processes share each
+batch (`distributed`); the first of them validates, writes and reports, and the others are told.
 """
 
 import hashlib
@@ -10,7 +11,7 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,25 +19,30 @@ from typing import Never
 
 import torch
 from safetensors.torch import load_file, save
-from torch import nn
+from torch import Tensor, nn
 from tqdm import tqdm
 
-from models.checkpoint import CARD_FILE, Card, DataCard, TrainingCard, save_checkpoint
-from models.clip import Backbone, open_backbone
-from models.eiclip import EiClip, EntityMode, EntityTable, unit_texts
-from models.encoding import resolve_device
+from models.checkpoint import CARD_FILE, Card, DataCard, TrainingCard, open_start, save_checkpoint
+from models.clip import Backbone
+from models.eiclip import UNKNOWN_ROW, EiClip, EntityMode, EntityTable, unit_texts
 from models.evaluate import recalls
-from models.product import canonical_text
-from models.train.config import OptimConfig, TrainConfig, as_json
+from models.product import Product, canonical_text
+from models.train.cached import backward
+from models.train.config import Precision, TrainConfig, as_json
+from models.train.curves import Curves
 from models.train.data import Examples, Sampling
+from models.train.distributed import World, joined
 from models.train.feed import DataError, Feed, fingerprint
+from models.train.optimise import learning_rate, make_optimizer
 from models.train.pixels import PictureTable, picture_table, user_cache_dir
 from models.train.state import EpochFigures, Progress, load_state, model_tensors, save_state, write_atomically
-from models.train.task import ContrastiveTask
+from models.train.task import ContrastiveTask, Losses
 
 RUN_FOLDER = "run"
 STATE_FILE = "state.safetensors"
 BEST_FILE = "best.safetensors"
+
+_TEXTS_PER_PRODUCT = 4  # its description with all, some or none of its entities pasted in front
 
 Report = Callable[[str], None]
 
@@ -88,48 +94,63 @@ def fit(config: TrainConfig, feed: Feed, out: Path, *, resume: bool, provenance:
     if not resume and (run / STATE_FILE).exists():
         raise RunError(f"{out} already holds an unfinished run: resume it, or choose another folder")
     run.mkdir(parents=True, exist_ok=True)
-    trainer = Trainer(config, feed, run, report)
-    trainer.run()
-    card = save_checkpoint(out, trainer.best_model(), trainer.card(feed, provenance), config.run.weights)
-    shutil.rmtree(run)
-    return card
+    with joined(config.run.device) as world:
+        trainer = Trainer(config, feed, run, world, report)
+        trainer.run()
+        card = None
+        if world.main:
+            card = save_checkpoint(out, trainer.best_model(), trainer.card(feed, provenance), config.run.weights)
+            shutil.rmtree(run)
+        return world.share(card)
 
 
 class Trainer:
     """One run: the model, its optimiser, its data and its position."""
 
-    def __init__(self, config: TrainConfig, feed: Feed, run: Path, report: Report) -> None:
+    def __init__(self, config: TrainConfig, feed: Feed, run: Path, world: World, report: Report) -> None:
         self._config = config
         self._run = run
+        self._world = world
         self._report = report
-        device = resolve_device(config.run.device)
         if config.run.threads is not None:
             torch.set_num_threads(config.run.threads)
         torch.manual_seed(config.run.seed)
-        backbone = open_backbone(config.backbone)
-        self._tables = _read_tables(config, feed, backbone)
+        backbone = open_start(config.backbone)
+        self._tables = _read_tables(config, feed, backbone, world)
         table = EntityTable.collect(
             (product.entities(config.entities.groups) for product in self._tables.train.products),
             config.entities.groups,
             config.entities.min_count,
         )
-        self._model = EiClip(backbone, config.entities, table).to(device)
-        self._task = ContrastiveTask(self._model, config.loss)
+        self._model = EiClip(backbone, config.entities, table).to(world.device)
+        world.synchronised(self._model)
+        self._task = ContrastiveTask(self._model, config.loss, low_precision(config.run.precision, world.device))
+        backbone.remember_texts(_TEXTS_PER_PRODUCT * len(self._tables.train))
         self._examples = Examples(self._tables.train, _sampling(config))
         self._optimizer = make_optimizer(self._model, config.optim)
-        self._progress = Progress(run=_run_digest(config, self._tables.fingerprint))
+        self._progress = Progress(run=_run_digest(config, self._tables.fingerprint, world.size))
         if self._state_path.is_file():
             self._progress = load_state(self._state_path, self._model, self._optimizer, self._progress.run)
+        world.align(self._model.state_dict().values())
+        wanted = config.run.tensorboard and world.main
+        self._curves = Curves.open(run.parent, self._done_steps, wanted=wanted)
         self._saved_at = time.monotonic()
 
     @property
     def _state_path(self) -> Path:
         return self._run / STATE_FILE
 
+    @property
+    def _done_steps(self) -> int:
+        return self._progress.epoch * self._examples.steps + self._progress.step
+
     def run(self) -> None:
         """Train until the last epoch, or until patience runs out."""
-        while not self._done():
-            self._epoch()
+        try:
+            while not self._done():
+                self._epoch()
+        finally:
+            self._curves.close()
 
     def _done(self) -> bool:
         best, history, patience = self._progress.best, self._progress.history, self._config.run.patience
@@ -153,28 +174,33 @@ class Trainer:
         self._close_epoch(time.monotonic() - started)
 
     def _step(self, epoch: int, step: int) -> float:
-        optim = self._config.optim
-        total = optim.epochs * self._examples.steps
+        started, optim = time.monotonic(), self._config.optim
+        number = epoch * self._examples.steps + step
+        rate = learning_rate(optim, number, optim.epochs * self._examples.steps)
         for group in self._optimizer.param_groups:
-            group["lr"] = learning_rate(optim, epoch * self._examples.steps + step, total)
+            group["lr"] = rate
         self._optimizer.zero_grad(set_to_none=True)
-        losses = self._task(self._examples.batch(epoch, step))
-        losses.total.backward()
-        nn.utils.clip_grad_norm_(self._model.parameters(), optim.clip_norm)
+        batch = self._examples.batch(epoch, step)
+        losses = backward(self._task, batch, self._world, optim.chunk_size)
+        norm = nn.utils.clip_grad_norm_(self._model.parameters(), optim.clip_norm)
         self._optimizer.step()
         self._task.clamp_scale()
-        return float(losses.total.detach())
+        scale = self._model.backbone.logit_scale.detach().exp()
+        figures = _named(losses, norm, scale)
+        speed = len(batch.texts) / (time.monotonic() - started)
+        self._curves.add(number, {**figures, "optim/lr": rate, "speed/products_per_s": speed})
+        return figures["loss/total"]
 
     @contextmanager
     def _bar(self) -> Iterator["tqdm[Never]"]:
-        """A bar over all epochs, on a terminal only, so that the time left is the run's."""
+        """A bar over all epochs, on the first process's terminal only, so that the time left is the run's."""
         epochs, steps, at = self._config.optim.epochs, self._examples.steps, self._progress
         with tqdm(
             total=epochs * steps,
-            initial=at.epoch * steps + at.step,
+            initial=self._done_steps,
             desc=f"epoch {at.epoch + 1}/{epochs}",
             unit="step",
-            disable=None,
+            disable=None if self._world.main else True,
             leave=False,
         ) as bar:
             yield bar
@@ -186,28 +212,38 @@ class Trainer:
             self._save()
 
     def _save(self) -> None:
-        save_state(self._state_path, self._model, self._optimizer, self._progress)
+        """Save the first process's state, which is every process's but for running statistics."""
+        if self._world.main:
+            self._curves.flush()
+            save_state(self._state_path, self._model, self._optimizer, self._progress)
         self._saved_at = time.monotonic()
 
     def _close_epoch(self, seconds: float) -> None:
         """Validate, keep the weights if they are the best, and save; in this order a kill loses nothing."""
-        at = self._progress
+        at, world = self._progress, self._world
+        world.align(self._model.buffers())
         figures = EpochFigures(
             epoch=at.epoch + 1,
             loss=at.loss_sum / self._examples.steps,
             scale=float(self._model.backbone.logit_scale.detach().exp()),
-            recall=validate(self._model, self._tables.val, self._config),
+            recall=world.share(validate(self._model, self._tables.val, self._config) if world.main else None),
         )
-        if at.best is None or figures.score > at.best.score:
+        if world.main and (at.best is None or figures.score > at.best.score):
             write_atomically(self._run / BEST_FILE, save(model_tensors(self._model)))
+        self._draw_epoch(figures)
         at.history.append(figures)
         at.epoch, at.step, at.loss_sum = at.epoch + 1, 0, 0.0
         self._save()
-        recall = "  ".join(f"{name} {value:.3f}" for name, value in figures.recall.items())
-        self._report(
-            f"epoch {figures.epoch}/{self._config.optim.epochs}  loss {figures.loss:.4f}  "
-            f"scale {figures.scale:.1f}  {recall}  {seconds:.0f} s"
-        )
+        if world.main:
+            self._report(_line(figures, self._config.optim.epochs, seconds))
+
+    def _draw_epoch(self, figures: EpochFigures) -> None:
+        if self._curves.silent:
+            return
+        gates = mean_gates(self._model, self._tables.val.products)
+        named = {f"val/{name}": value for name, value in figures.recall.items()}
+        last = self._done_steps - 1  # the state saved with this epoch goes on behind it
+        self._curves.add(last, named | {f"gate/{group}": value for group, value in gates.items()})
 
     def best_model(self) -> EiClip:
         """Return the model with the weights of the best epoch."""
@@ -246,7 +282,34 @@ class Trainer:
         )
 
 
-def _read_tables(config: TrainConfig, feed: Feed, backbone: Backbone) -> _Tables:
+def _line(figures: EpochFigures, epochs: int, seconds: float) -> str:
+    recall = "  ".join(f"{name} {value:.3f}" for name, value in figures.recall.items())
+    return (
+        f"epoch {figures.epoch}/{epochs}  loss {figures.loss:.4f}  scale {figures.scale:.1f}  {recall}  {seconds:.0f} s"
+    )
+
+
+def _named(losses: Losses, norm: Tensor, scale: Tensor) -> dict[str, float]:
+    """Return the figures of one step under the names of their curves, in one transfer from the device."""
+    named = {
+        "loss/total": losses.total,
+        "loss/fused": losses.fused,
+        "loss/words": losses.words,
+        "loss/entities": losses.entities,
+        "loss/groups": losses.groups,
+        "optim/gradient_norm": norm,
+        "optim/scale": scale,
+    }
+    return dict(zip(named, torch.stack([value.detach() for value in named.values()]).tolist(), strict=True))
+
+
+def low_precision(precision: Precision, device: torch.device) -> torch.dtype | None:
+    """Return the precision the towers compute in, None for float32."""
+    native = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.bfloat16 if precision == "bfloat16" or (precision == "auto" and native) else None
+
+
+def _read_tables(config: TrainConfig, feed: Feed, backbone: Backbone, world: World) -> _Tables:
     def read(split: str) -> PictureTable:
         return picture_table(
             feed,
@@ -258,7 +321,13 @@ def _read_tables(config: TrainConfig, feed: Feed, backbone: Backbone) -> _Tables
             limit=config.data.limit,
         )
 
+    if not world.main:
+        world.wait()  # until the first has prepared the pictures
     train, val = read("train"), read("val")
+    if world.main:
+        world.wait()
+    if min(len(train), config.optim.batch_size) < world.size:
+        raise DataError(f"{world.size} processes cannot share batches of {min(len(train), config.optim.batch_size)}")
     if len(train) < 2:
         raise DataError(f"{feed.path} has {len(train)} training product; at least 2 are needed")
     read_rows = {
@@ -277,34 +346,28 @@ def _sampling(config: TrainConfig) -> Sampling:
         text_mix=config.text_mix,
         dropout=config.dropout,
         augment=config.augment,
+        near=config.near,
     )
 
 
-def _run_digest(config: TrainConfig, data: str) -> str:
-    """Two runs with the same digest end with the same weights; how often they save does not matter."""
-    how_often = {"save_every_s", "save_every_steps"}
-    kept = config.model_dump(mode="json", exclude={"data": {"cache_dir"}, "run": how_often})
-    head = json.dumps([kept, data], sort_keys=True)
+def _run_digest(config: TrainConfig, data: str, processes: int) -> str:
+    """Two runs with the same digest end with the same weights; how often they save or draw does not matter."""
+    told = {"save_every_s", "save_every_steps", "tensorboard"}
+    kept = config.model_dump(mode="json", exclude={"data": {"cache_dir"}, "run": told})
+    head = json.dumps([kept, data, processes], sort_keys=True)
     return hashlib.sha256(head.encode()).hexdigest()
 
 
-def make_optimizer(model: nn.Module, optim: OptimConfig) -> torch.optim.AdamW:
-    """Return AdamW over `model`: matrices decay; vectors, scales and embeddings do not."""
-    embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
-    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-    spared = [p for name, p in named if p.ndim < 2 or id(p) in embeddings or "positional" in name]
-    decayed = [p for _, p in named if all(p is not other for other in spared)]
-    groups = [{"params": decayed, "weight_decay": optim.weight_decay}, {"params": spared, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=optim.lr, betas=(0.9, optim.beta2), fused=True)
-
-
-def learning_rate(optim: OptimConfig, step: int, total: int) -> float:
-    """Return the learning rate of `step` (from 0) of `total`: linear warm-up, then half a cosine to `final`."""
-    warm = round(optim.warmup * total)
-    if step < warm:
-        return optim.lr * (step + 1) / warm
-    share = (step - warm) / max(1, total - 1 - warm)
-    return optim.lr * (optim.final + (1 - optim.final) * 0.5 * (1 + math.cos(math.pi * min(1.0, share))))
+def mean_gates(model: EiClip, products: Sequence[Product]) -> dict[str, float]:
+    """Return the mean gate of each group over the products that state a known value; empty without gates."""
+    if model.entities is None or model.entities.gate is None:
+        return {}
+    rows = model.table.rows([product.entities(model.table.groups) for product in products])
+    with torch.inference_mode():
+        _, weights = model.entities(rows.to(model.backbone.device))
+    known = rows != UNKNOWN_ROW
+    sums, counts = weights.cpu().sum(dim=0).tolist(), known.sum(dim=0).tolist()
+    return {g: total / count for g, total, count in zip(model.table.groups, sums, counts, strict=True) if count}
 
 
 def validate(model: EiClip, table: PictureTable, config: TrainConfig) -> dict[str, float]:

@@ -30,6 +30,21 @@ class Losses:
 
 
 @dataclass(frozen=True, slots=True)
+class Reading:
+    """What the texts of a batch say, as the model reads them.
+
+    Attributes:
+        tokens: `(n, context) int64`, on the CPU.
+        rows: `(n, K) int64`, the entities, on the model's device; 0 where absent or unknown.
+        suits: `(n, n) bool`, as in `Batch`, on the model's device.
+    """
+
+    tokens: Tensor
+    rows: Tensor
+    suits: Tensor
+
+
+@dataclass(frozen=True, slots=True)
 class _Views:
     """What the losses compare, for one batch.
 
@@ -47,30 +62,52 @@ class _Views:
 
 
 class ContrastiveTask(nn.Module):
-    """An EI-CLIP model with the losses it is trained by."""
+    """An EI-CLIP model with the losses it is trained by.
 
-    def __init__(self, model: EiClip, weights: LossConfig) -> None:
+    `encode` can be asked for some rows at a time; `losses` wants the features of all. With `low`, the towers
+    compute in that precision; features leave them in float32, and all that follows stays in it.
+    """
+
+    def __init__(self, model: EiClip, weights: LossConfig, low: torch.dtype | None = None) -> None:
         super().__init__()
         self.model = model
         self._weights = weights
+        self._low = low
 
     def forward(self, batch: Batch) -> Losses:
         """Return the losses of `batch`, whose tensors may lie on any device."""
-        backbone, device = self.model.backbone, self.model.backbone.device
+        reading = self.read(batch)
+        return self.losses(*self.encode(batch, reading, slice(None)), reading)
+
+    def read(self, batch: Batch) -> Reading:
+        """Return what the texts of `batch` say."""
         tokens, rows = self.model.read(batch.texts, batch.entities)
-        rows, suits = rows.to(device), batch.suits.to(device)
-        images = F.normalize(backbone.image_features(batch.pixels.to(device), batch.zooms.to(device)), dim=-1)
-        parts, _ = self.model.text_parts(backbone.text_features(tokens.to(device)), rows)
-        views = _Views(images, parts, rows, backbone.logit_scale.exp())
-        words = _nce(views, parts[:, 0], _token_keys(tokens), suits)
-        nothing = words.new_zeros(())
+        device = self.model.backbone.device
+        return Reading(tokens, rows.to(device), batch.suits.to(device))
+
+    def encode(self, batch: Batch, reading: Reading, part: slice) -> tuple[Tensor, Tensor]:
+        """Return the features of pictures and of words, `(n, d)` each, not normalised, of the rows `part`."""
+        backbone, device = self.model.backbone, self.model.backbone.device
+        pixels, zooms, tokens = batch.pixels[part], batch.zooms[part], reading.tokens[part]
+        with torch.autocast(device.type, dtype=self._low, enabled=self._low is not None):
+            images = backbone.image_features(pixels.to(device), zooms.to(device))
+            words = backbone.text_features(tokens.to(device))
+        return (images, words) if self._low is None else (images.float(), words.float())
+
+    def losses(self, images: Tensor, words: Tensor, reading: Reading) -> Losses:
+        """Return the losses of a batch given the features `(n, d)` of its pictures and words."""
+        parts, _ = self.model.text_parts(words, reading.rows)
+        scale = self.model.backbone.logit_scale.exp()
+        views = _Views(F.normalize(images, dim=-1), parts, reading.rows, scale)
+        own = _nce(views, parts[:, 0], _token_keys(reading.tokens), reading.suits)
+        nothing = own.new_zeros(())
         if self.model.entities is None:
-            return Losses(words, nothing, words.detach(), nothing, nothing)
-        fused = _nce(views, parts.sum(dim=1), _fused_keys(tokens, rows), suits)
+            return Losses(own, nothing, own.detach(), nothing, nothing)
+        fused = _nce(views, parts.sum(dim=1), _fused_keys(reading.tokens, reading.rows), reading.suits)
         entities, groups = _entity_loss(views), _group_loss(views)
         w = self._weights
-        total = w.fused * fused + w.description * words + w.entities * entities + w.groups * groups
-        return Losses(total, fused.detach(), words.detach(), entities.detach(), groups.detach())
+        total = w.fused * fused + w.description * own + w.entities * entities + w.groups * groups
+        return Losses(total, fused.detach(), own.detach(), entities.detach(), groups.detach())
 
     @torch.no_grad()
     def clamp_scale(self) -> None:

@@ -11,8 +11,8 @@ import torch
 
 from models.eiclip import EiClipEncoder
 from models.picture import decode_picture
-from models.train.config import AugmentConfig, EntityDropout, TextMix
-from models.train.data import Examples, Sampling
+from models.train.config import AugmentConfig, EntityDropout, NearConfig, TextMix
+from models.train.data import Examples, Sampling, near_each_other
 from models.train.feed import DataError, Feed, fingerprint
 from models.train.pixels import picture_table, user_cache_dir
 
@@ -187,6 +187,23 @@ class TestPixels:
         assert user_cache_dir() == tmp_path / ".cache" / "catalens" / "pixels"
 
 
+class TestNearEachOther:
+    VALUES = ("a", "b", None, "a", "b", "a", None, "b", "a", "c")
+
+    def order(self, seed=0):
+        return near_each_other(self.VALUES, 2, np.random.default_rng(seed)).tolist()
+
+    def test_is_a_permutation_with_whole_runs_of_one_value(self):
+        order = self.order()
+        assert sorted(order) == list(range(len(self.VALUES)))
+        runs = [tuple(order[start : start + 2]) for start in range(0, len(order), 2)]
+        assert {(0, 3), (5, 8), (1, 4)} <= set(runs)
+        assert {position for run in runs for position in run} - {0, 3, 5, 8, 1, 4} == {2, 6, 7, 9}
+
+    def test_the_order_of_the_runs_is_random(self):
+        assert len({tuple(self.order(seed)) for seed in range(8)}) > 4
+
+
 class TestExamples:
     def make(self, table, **changes):
         facts = {
@@ -197,6 +214,7 @@ class TestExamples:
             "text_mix": TextMix(query=0, title=0.3),
             "dropout": EntityDropout(),
             "augment": AugmentConfig(),
+            "near": NearConfig(),
         }
         return Examples(table, Sampling(**{**facts, **changes}))
 
@@ -320,6 +338,20 @@ class TestExamples:
         assert not zooms[:, 0, 1].any()
         assert float((zooms[:, 0, 0] - 1).abs().max()) <= 0.2
         assert 0 < float(zooms[:, :, 2].abs().max()) <= 0.2
+
+    def test_a_mirrored_picture_keeps_its_size(self, read):
+        zooms = self.make(read(), augment=AugmentConfig(scale=0.1, shift=0, mirror=0.5)).batch(0, 0).zooms
+        assert set(torch.sign(zooms[:, 0, 0]).tolist()) == {-1.0, 1.0}
+        assert torch.equal(zooms[:, 0, 0].abs(), zooms[:, 1, 1])
+
+    def test_near_products_share_batches_and_every_product_still_comes_once(self, read):
+        table = read()
+        examples = self.make(table, near=NearConfig(group="brand", size=8))
+        seen = [row for step in range(examples.steps) for row in examples.batch(2, step).products]
+        assert sorted(seen) == sorted(set(seen))
+        runs = [seen[start : start + 8] for start in range(0, len(seen), 8)]
+        brands = [{table.products[row].brand for row in run} for run in runs]
+        assert sum(len(names) == 1 for names in brands) >= len(runs) // 2
 
     def test_the_examples_do_not_depend_on_the_entity_dropout_of_others(self, read):
         """The baselines see the same words and pictures, whatever is withheld."""

@@ -1,9 +1,11 @@
 """Training from start to checkpoint: it learns, it repeats itself, and a killed run ends where it would have."""
 
+import io
 import itertools
 import json
 import math
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -15,19 +17,34 @@ from safetensors.torch import load_file
 
 from models.checkpoint import load_encoder, load_model, read_card
 from models.evaluate import Protocol, evaluate
+from models.product import Product
 from models.train import loop
 from models.train.config import OptimConfig, TrainConfig
 from models.train.feed import DataError, Feed
-from models.train.loop import Provenance, RunError, Trainer, fit, learning_rate, make_optimizer
+from models.train.loop import (
+    Provenance,
+    RunError,
+    Trainer,
+    _run_digest,
+    fit,
+    low_precision,
+    mean_gates,
+)
+from models.train.optimise import learning_rate, make_optimizer
 from models.train.state import EpochFigures, Progress, StateError
 
 PROVENANCE = Provenance(command="python -m models train --config c.toml", commit="abc")
-QUICK = {"optim": {"epochs": 2, "batch_size": 24, "lr": 0.003}, "run": {"device": "cpu"}}
+QUICK = {"optim": {"epochs": 2, "batch_size": 24, "lr": 0.003}, "run": {"device": "cpu", "tensorboard": False}}
 
 
 @pytest.fixture
 def tiny(support):
     return support("tiny")
+
+
+@pytest.fixture
+def batches(support):
+    return support("batches")
 
 
 @pytest.fixture
@@ -173,6 +190,63 @@ def test_a_run_killed_outright_and_resumed_ends_with_the_same_weights(config, sh
     assert read_card(tmp_path / "straight").metrics == read_card(tmp_path / "killed").metrics
 
 
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from models.train import loop, state
+from models.train.config import TrainConfig
+from models.train.feed import Feed
+
+config, shop, out, place, number = sys.argv[1:]
+calls = []
+
+def dying(real):
+    def run(*args):
+        done = real(*args)
+        calls.append(1)
+        if len(calls) == int(number):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return done
+    return run
+
+if place == "save":
+    os.fsync = dying(os.fsync)  # the new file is whole, the old one still in its place
+else:
+    loop.backward = dying(loop.backward)  # the gradient is there, the weights are as they were
+settings = TrainConfig.model_validate_json(config)
+loop.fit(settings, Feed.open(Path(shop)), Path(out), resume=False, provenance=loop.Provenance("c"), report=print)
+"""
+
+
+@pytest.mark.parametrize(("chunk_size", "place"), [(None, "step"), (4, "step"), (None, "save")])
+def test_a_run_killed_at_a_random_moment_ends_with_the_same_weights(train, config, shop, tmp_path, chunk_size, place):
+    """SIGKILL in one of the 27 steps, or in one of the saves, drawn with a seed; a save after every second step."""
+    optim = {"epochs": 3, "batch_size": 8, "chunk_size": chunk_size}
+    settings = config(optim=optim, run={"save_every_steps": 2, "threads": 1})
+    number = random.Random(f"{chunk_size} {place}").randrange(4, 27 if place == "step" else 14)
+    arguments = [settings.model_dump_json(), str(shop.path), str(tmp_path / "killed"), place, str(number)]
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, *arguments], capture_output=True, timeout=300, check=False, env=os.environ
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+    before = torch.get_num_threads()
+    train(settings, "killed", resume=True)
+    train(settings, "straight")
+    torch.set_num_threads(before)
+    assert_same_weights(tmp_path / "straight", tmp_path / "killed")
+
+
+def test_chunks_learn_what_whole_batches_learn(train, config, batches, tmp_path):
+    whole = config(run={"weights": "float32"}).model_copy(update={"backbone": str(batches.vit_folder(tmp_path))})
+    train(whole, "whole")
+    train(whole.model_copy(update={"optim": whole.optim.model_copy(update={"chunk_size": 7})}), "chunks")
+    one, other = weights(tmp_path / "whole"), weights(tmp_path / "chunks")
+    for name, value in one.items():
+        torch.testing.assert_close(
+            other[name], value, atol=2e-3, rtol=0.01, msg=lambda text, name=name: f"{name} {text}"
+        )
+
+
 def toml_of(settings):
     """Write two levels of settings as TOML; JSON's values are TOML's, save null, which is left out."""
     plain = [f"{key} = {json.dumps(value)}" for key, value in settings.items() if not isinstance(value, dict)]
@@ -264,6 +338,118 @@ def test_a_loss_that_is_no_number_stops_the_run(train, config, monkeypatch):
 def test_a_catalogue_of_one_product_is_refused(train, config):
     with pytest.raises(DataError, match="at least 2"):
         train(config(data={"limit": 1}))
+
+
+def test_a_scalar_is_drawn_once_for_every_step_also_after_a_kill(train, config, tmp_path, monkeypatch):
+    """Interrupted one step behind the last save, whose step is drawn again."""
+    settings = config(run={"save_every_steps": 2, "tensorboard": True})
+    real, steps = Trainer._step, []
+
+    def interrupted(self, epoch, step):
+        if len(steps) == 3:
+            raise KeyboardInterrupt
+        steps.append(step)
+        return real(self, epoch, step)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_step", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train(settings)
+    train(settings, resume=True)
+    read = accumulated(tmp_path / "out" / "tensorboard")
+    assert {"loss/total", "loss/fused", "loss/groups", "optim/lr", "optim/scale", "optim/gradient_norm"} <= read.keys()
+    assert all(read[name] == list(range(6)) for name in read if name.startswith(("loss/", "optim/", "speed/")))
+    assert read["val/text_to_image_r1"] == [2, 5]
+    assert read["gate/brand"] == [2, 5]
+
+
+def accumulated(folder):
+    """Return the steps of every curve, as TensorBoard reads them."""
+    event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    events = event_accumulator.EventAccumulator(str(folder)).Reload()
+    return {name: [event.step for event in events.Scalars(name)] for name in events.Tags()["scalars"]}
+
+
+def test_curves_are_left_out_where_there_is_no_tensorboard(train, config, tmp_path, monkeypatch):
+    monkeypatch.setattr("models.train.curves.importlib.util.find_spec", lambda _: None)
+    train(config(run={"tensorboard": True}, optim={"epochs": 1}))
+    assert not (tmp_path / "out" / "tensorboard").exists()
+
+
+def test_mean_gates_are_means_over_the_products_that_state_a_value(tiny, tmp_path):
+    model = tiny.eiclip(tmp_path)
+    stated = [{"brand": "Nike"}, {"brand": "Diesel"}, {"season": "Winter", "brand": "Unheard Of"}, {}]
+    products = [Product(id=str(n), title="t", **entities) for n, entities in enumerate(stated)]
+    gates = mean_gates(model, products)
+    _, weights = model.entities(model.table.rows(stated))
+    assert gates.keys() == {"brand", "season"}
+    assert gates["brand"] == pytest.approx(weights[:2, 0].mean().item())
+    assert gates["season"] == pytest.approx(weights[2, 2].item())
+    assert mean_gates(tiny.eiclip(tmp_path, weighting="mean"), products) == {}
+
+
+def test_the_bar_counts_the_whole_run_and_names_the_epoch_and_the_loss(train, config, monkeypatch):
+    bars = []
+
+    class Recorded(loop.tqdm):
+        def __init__(self, *args, **settings):
+            super().__init__(*args, **{**settings, "disable": False, "file": io.StringIO()})
+            bars.append((settings["desc"], settings["total"], settings["initial"], self))
+
+    monkeypatch.setattr(loop, "tqdm", Recorded)
+    train(config())
+    assert [bar[:3] for bar in bars] == [("epoch 1/2", 6, 0), ("epoch 2/2", 6, 3)]
+    assert [bar[3].n for bar in bars] == [3, 6]
+    assert all("loss=" in bar[3].postfix for bar in bars)
+
+
+@pytest.mark.parametrize(
+    ("change", "differs"),
+    [
+        ({"run": {"save_every_s": 5.0, "save_every_steps": 7, "tensorboard": True}}, False),
+        ({"data": {"cache_dir": "elsewhere"}}, False),
+        ({"run": {"precision": "bfloat16"}}, True),
+        ({"optim": {"chunk_size": 8}}, True),
+        ({"run": {"patience": 3}}, True),
+        ({"run": {"threads": 1}}, True),
+        ({"dropout": {"whole": 0.5}}, True),
+    ],
+)
+def test_only_what_changes_the_result_makes_another_run(config, change, differs):
+    assert (_run_digest(config(**change), "data", 1) != _run_digest(config(), "data", 1)) is differs
+    assert _run_digest(config(), "data", 1) != _run_digest(config(), "other data", 1)
+    assert _run_digest(config(), "data", 1) != _run_digest(config(), "data", 2)
+
+
+def test_precision_is_low_only_where_it_is_asked_for_or_native():
+    cpu = torch.device("cpu")
+    assert low_precision("auto", cpu) is None
+    assert low_precision("float32", cpu) is None
+    assert low_precision("bfloat16", cpu) is torch.bfloat16
+
+
+def test_training_in_low_precision_ends_near_that_in_full(train, config):
+    full = train(config(), "full")
+    low = train(config(run={"precision": "bfloat16"}), "low")
+    assert low.fingerprint != full.fingerprint
+    assert max(abs(low.metrics[name] - value) for name, value in full.metrics.items()) < 0.3
+
+
+@pytest.mark.parametrize("source", ["checkpoint", "mini"])
+def test_training_starts_from_the_backbone_of_a_checkpoint(train, config, tmp_path, source):
+    if source == "checkpoint":
+        train(config(run={"weights": "float32"}, optim={"epochs": 1}), "first")
+        source = str(tmp_path / "first")
+    start = loop.open_start(source)
+    assert torch.equal(
+        start.model.positional_embedding, load_encoder(source, "cpu")._model.backbone.model.positional_embedding
+    )
+    still = config(optim={"epochs": 1, "lr": 1e-12, "weight_decay": 0}, run={"weights": "float32"}, data={"limit": 24})
+    card = train(still.model_copy(update={"backbone": source}), "second")
+    key = "backbone.model.positional_embedding"
+    torch.testing.assert_close(weights(tmp_path / "second")[key], start.model.positional_embedding.detach())
+    assert card.backbone in {"first", "mini"}
+    assert load_encoder(str(tmp_path / "second"), "cpu").vocabularies["brand"] == ("Diesel", "Golden Fox")
 
 
 class TestSchedule:

@@ -15,21 +15,21 @@ def unit(rows, dim, seed):
     return F.normalize(torch.randn(rows, dim, generator=generator, dtype=torch.float64), dim=-1)
 
 
-def naive(images, texts, scale, positives):
+def naive(images, texts, scale, positives, ignored=None):
     """The definition, one number at a time: mean over rows of the mean over positives of -log softmax."""
 
-    def one_way(queries, keys, mask):
+    def one_way(queries, keys, mask, skipped):
         total = 0.0
         for i, query in enumerate(queries):
             logits = [scale * sum(float(a) * float(b) for a, b in zip(query, key, strict=True)) for key in keys]
-            bottom = math.log(sum(math.exp(logit) for logit in logits))
+            bottom = math.log(sum(math.exp(x) for j, x in enumerate(logits) if mask[i][j] or not skipped[i][j]))
             hits = [bottom - logits[j] for j in range(len(keys)) if mask[i][j]]
             total += sum(hits) / len(hits)
         return total / len(queries)
 
-    mask = positives.tolist()
-    turned = [list(column) for column in zip(*mask, strict=True)]
-    return 0.5 * (one_way(images, texts, mask) + one_way(texts, images, turned))
+    mask, skipped = positives.tolist(), (torch.zeros_like(positives) if ignored is None else ignored).tolist()
+    turned = ([list(column) for column in zip(*table, strict=True)] for table in (mask, skipped))
+    return 0.5 * (one_way(images, texts, mask, skipped) + one_way(texts, images, *turned))
 
 
 @pytest.mark.parametrize("count", [2, 7, 64])
@@ -78,6 +78,44 @@ def test_gradients_are_the_numeric_ones():
     scale = torch.tensor(4.0, dtype=torch.float64, requires_grad=True)
     positives = same(["a", "b", "a", "c"])
     assert torch.autograd.gradcheck(lambda *args: symmetric_info_nce(*args, positives), (images, texts, scale))
+
+
+def crowded():
+    """Five examples with a tie, two texts of the same product, and pairs that are ignored, not symmetrically."""
+    images, texts = unit(5, 3, 20), unit(5, 3, 21)
+    images[3], texts[4] = images[0], texts[1]
+    ignored = torch.zeros(5, 5, dtype=torch.bool)
+    ignored[0, 3] = ignored[2, 4] = ignored[1, 1] = ignored[3, 2] = True
+    return images, texts, torch.tensor(5.0, dtype=torch.float64), same(["a", "b", "a", "c", "b"]), ignored
+
+
+def test_gradients_with_ties_many_positives_and_ignored_pairs_are_the_numeric_ones():
+    images, texts, scale, positives, ignored = crowded()
+    inputs = tuple(value.requires_grad_() for value in (images, texts, scale))
+    assert torch.autograd.gradcheck(lambda *args: symmetric_info_nce(*args, positives, ignored), inputs)
+
+
+def test_loss_with_ties_many_positives_and_ignored_pairs_is_the_naive_loop():
+    images, texts, scale, positives, ignored = crowded()
+    loss = symmetric_info_nce(images, texts, scale, positives, ignored)
+    assert float(loss) == pytest.approx(naive(images, texts, 5.0, positives, ignored), abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda p, i: (p & torch.eye(5, dtype=torch.bool), i),
+        lambda p, i: (p, i.T),
+        lambda p, i: (p, i & False),
+        lambda p, i: (p | i, None),
+        lambda p, i: (p, ~i),
+    ],
+    ids=["one positive each", "turned", "nothing ignored", "ignored as positive", "inverted"],
+)
+def test_a_wrong_mask_is_told_by_the_naive_loop(wrong):
+    images, texts, scale, positives, ignored = crowded()
+    loss = symmetric_info_nce(images, texts, scale, *wrong(positives, ignored))
+    assert abs(float(loss) - naive(images, texts, 5.0, positives, ignored)) > 1e-3
 
 
 def test_a_false_negative_is_punished_and_a_positive_is_not():

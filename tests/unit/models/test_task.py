@@ -60,6 +60,154 @@ def test_total_is_the_weighted_sum_of_the_losses(tiny, tmp_path):
     torch.testing.assert_close(losses.total, total, atol=1e-5, rtol=0)
 
 
+CROWD_TEXTS = ("a red top", "boots", "a red top", "a red top", "boots", "winter boots")
+CROWD = (
+    {"brand": "Nike", "category": "top"},
+    {"season": "Winter", "brand": "Unheard Of"},
+    {"brand": "Nike", "category": "top"},
+    {"brand": "Diesel", "season": "Summer"},
+    {},
+    {"brand": "Diesel", "season": "Winter"},
+)
+SUITED = {(0, 1), (3, 5), (4, 5), (1, 0), (0, 2)}  # the last are positives of each other, which comes first
+CROWD_SUITS = [[(i, j) in SUITED for j in range(6)] for i in range(6)]
+
+
+def by_hand(model, example, weights):
+    """The total from the formulas of the paper, in loops of Python's own numbers; only the towers are the model's."""
+    towers = model.backbone
+    features = (
+        towers.image_features(example.pixels, example.zooms),
+        towers.text_features(towers.tokenize(example.texts)),
+    )
+    images, words = ([unit(row) for row in feature.tolist()] for feature in features)
+    known = [
+        {g: list(model.table.counts[g]).index(v) for g, v in stated.items() if v in model.table.counts[g]}
+        for stated in example.entities
+    ]
+    n, beta, scale = len(images), float(model.scale.detach()), math.exp(float(towers.logit_scale.detach()))
+    heard = [[entity(model, g, at[g]) if g in at else None for g in model.table.groups] for at in known]
+
+    def fused(i):
+        return unit([w + beta * sum(h[d] for h in heard[i] if h) for d, w in enumerate(words[i])])
+
+    def nce(rows, texts, keys, suits=None):
+        def one_way(logit, suited):
+            costs = []
+            for i in rows:
+                mine = [j for j in rows if keys[i] == keys[j]]
+                seen = [j for j in rows if j in mine or not suited(i, j)]
+                bottom = math.log(sum(math.exp(scale * logit(i, j)) for j in seen))
+                costs.append(sum(bottom - scale * logit(i, j) for j in mine) / len(mine))
+            return sum(costs) / len(costs)
+
+        def suited(i, j):
+            return suits is not None and bool(suits[i, j])
+
+        def dot(i, j):
+            return sum(a * b for a, b in zip(images[i], texts[j], strict=True))
+
+        return (one_way(dot, suited) + one_way(lambda i, j: dot(j, i), lambda i, j: suited(j, i))) / 2
+
+    every, stating = range(n), [i for i in range(n) if known[i]]
+    sets = [tuple(sorted(at.items())) for at in known]
+    total = weights.fused * nce(
+        every, [fused(i) for i in every], list(zip(example.texts, sets, strict=True)), example.suits
+    )
+    total += weights.description * nce(every, words, example.texts, example.suits)
+    together = {i: unit([sum(h[d] for h in heard[i] if h) for d in range(len(words[0]))]) for i in stating}
+    total += weights.entities * nce(stating, together, sets)
+    groups = []
+    for k, group in enumerate(model.table.groups):
+        rows = [i for i in stating if group in known[i]]
+        if len(rows) > 1:
+            groups.append(nce(rows, {i: unit(heard[i][k]) for i in rows}, [at.get(group) for at in known]))
+    return total + weights.groups * sum(groups) / len(groups)
+
+
+def entity(model, group, value):
+    """sigmoid(MLP(h)) h, with h = MLP(embedding), from the stored matrices."""
+    k, side = model.table.groups.index(group), model.entities
+    h = mlp(side.mlps[k], side.embeddings[k].weight[1 + value].tolist())
+    (z,) = mlp(side.gate, h)
+    return [x / (1 + math.exp(-z)) for x in h]
+
+
+def mlp(layers, x):
+    inner = [0.5 * z * (1 + math.erf(z / math.sqrt(2))) for z in linear(layers[0], x)]
+    return linear(layers[2], inner)
+
+
+def linear(layer, x):
+    rows = zip(layer.weight.tolist(), layer.bias.tolist(), strict=True)
+    return [bias + sum(a * b for a, b in zip(row, x, strict=True)) for row, bias in rows]
+
+
+def unit(x):
+    length = math.sqrt(sum(value * value for value in x))
+    return [value / length for value in x]
+
+
+def crowd(tiny, folder):
+    """A model whose gates are far from one half, and a batch with ties, unknown values and suited pictures."""
+    model = tiny.eiclip(folder)
+    with torch.no_grad():
+        model.scale.fill_(0.7)
+        for parameter in model.entities.parameters():
+            parameter.mul_(3)
+        model.entities.gate[2].bias.fill_(1.5)
+    return model, batch(tiny, model, CROWD_TEXTS, CROWD, CROWD_SUITS)
+
+
+def test_total_is_what_the_formulas_of_the_paper_give(tiny, tmp_path):
+    model, example = crowd(tiny, tmp_path)
+    total = ContrastiveTask(model, LossConfig())(example).total
+    assert total.item() == pytest.approx(by_hand(model, example, LossConfig()), rel=1e-5)
+
+
+def opposed(self, h):
+    return torch.sigmoid(-self.gate(h)).squeeze(-1)
+
+
+def ungated(self, h):
+    return h.new_ones(h.shape[:2])
+
+
+def unmasked(self, rows):
+    h = torch.stack(
+        [f(table(rows[:, k])) for k, (table, f) in enumerate(zip(self.embeddings, self.mlps, strict=True))], dim=1
+    )
+    return h, self._weights(h)
+
+
+@pytest.mark.parametrize(
+    ("where", "wrong"),
+    [
+        ("models.eiclip.EntityEncoders._weights", opposed),
+        ("models.eiclip.EntityEncoders._weights", ungated),
+        ("models.eiclip.EntityEncoders.forward", unmasked),
+        ("models.train.task.same", lambda keys, _: torch.eye(len(keys), dtype=torch.bool)),
+        ("models.train.task._fused_keys", lambda tokens, _: [tuple(row) for row in tokens.tolist()]),
+        ("models.train.task._token_keys", lambda tokens: [(n,) for n in range(len(tokens))]),
+        ("models.train.task.UNKNOWN_ROW", -1),
+    ],
+    ids=["gate's sign", "no gate", "no mask", "one positive each", "words alone", "no ties", "unknown stated"],
+)
+def test_a_wrong_gate_or_mask_is_told_by_the_formulas(tiny, tmp_path, monkeypatch, where, wrong):
+    model, example = crowd(tiny, tmp_path)
+    want = by_hand(model, example, LossConfig())
+    monkeypatch.setattr(where, wrong)
+    assert abs(ContrastiveTask(model, LossConfig())(example).total.item() - want) > 1e-3
+
+
+@pytest.mark.parametrize("suits", [[[False] * 6] * 6, [list(column) for column in zip(*CROWD_SUITS, strict=True)]])
+def test_wrongly_suited_pictures_are_told_by_the_formulas(tiny, tmp_path, suits):
+    model, example = crowd(tiny, tmp_path)
+    wrong = batch(tiny, model, CROWD_TEXTS, CROWD, suits)
+    want = by_hand(model, example, LossConfig())
+    assert abs(ContrastiveTask(model, LossConfig())(wrong).total.item() - want) > 1e-3
+
+
 def test_the_loss_of_single_entities_is_the_mean_over_the_groups(tiny, tmp_path):
     model = tiny.eiclip(tmp_path)
     stated = ({"brand": "Nike", "season": "Summer"}, {"season": "Winter"}, {"brand": "Diesel"}, {"season": "Summer"})
