@@ -7,6 +7,8 @@ SEED ?= 7
 DATA ?= data
 ENCODER ?= mini
 PYTEST_FLAGS ?= -n 2 --dist loadgroup
+STUDY ?= shop
+CATALOGUE ?= $(DATA)/shop-5000-1
 
 BIN := .venv/bin
 SHOP := $(DATA)/shop-$(PRODUCTS)-$(SEED)
@@ -17,7 +19,7 @@ CONSTRAINTS := $(if $(filter cpu,$(HARDWARE)),-c constraints-cpu.txt)
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev check format test demo shop index serve bench clean
+.PHONY: help setup dev check format test demo shop index serve bench reproduce clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -56,8 +58,9 @@ demo: shop index ## generate a shop, index it, serve it, search it: http://local
 
 shop: $(SHOP)/shop.json ## only generate the demo shop
 
-$(SHOP)/shop.json: | setup
-	$(BIN)/python -m demo generate --products $(PRODUCTS) --seed $(SEED) --out $(SHOP)
+# data/shop-PRODUCTS-SEED
+$(DATA)/shop-%/shop.json: | setup
+	$(BIN)/python -m demo generate --products $(word 1,$(subst -, ,$*)) --seed $(word 2,$(subst -, ,$*)) --out $(@D)
 
 index: $(INDEX)/current ## only encode and index the demo shop, and publish the bundle
 
@@ -69,6 +72,10 @@ serve: setup ## serve the published bundle; settings come from CATALENS_* variab
 
 bench: dev shop index ## encode, ANN and end-to-end latency on the demo shop
 	$(BIN)/python -m benchmarks --data-dir $(INDEX) --encoder $(ENCODER) $(BENCH_FLAGS)
+
+# A generated shop is made first where it is missing; any other catalogue has to be there.
+reproduce: dev $(filter $(DATA)/shop-%/shop.json,$(CATALOGUE)/shop.json) ## every table and plot of a study (STUDY=shop, or STUDY=myntra CATALOGUE=...)
+	$(BIN)/python -m models reproduce --study models/train/configs/studies/$(STUDY).toml --catalogue $(CATALOGUE) --out runs/$(STUDY) $(REPRODUCE_FLAGS)
 
 clean: ## remove generated data and caches, keep .venv
 	rm -rf $(DATA) out runs build .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

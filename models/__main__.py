@@ -1,4 +1,4 @@
-"""`python -m models train|evaluate`: the command line of training and measuring.
+"""`python -m models train|evaluate|compare|report`: the command line of training and measuring.
 
 Reads flags and prints; everything else is left to `models.train` and `models.evaluate`, which are imported only
 when they are needed, after the threads are set up.
@@ -18,8 +18,11 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from models.linking_cli import linking
+from models.study.cli import reproduce
+
 if TYPE_CHECKING:
-    from models.evaluate import Direction, Evaluation
+    from models.product import TextField
 
 _DIRECTORY = Path(__file__).parent
 
@@ -65,6 +68,7 @@ def train(
 ) -> None:
     """Train an EI-CLIP model, or a baseline of it, on a catalogue with the splits train and val."""
     from models.train.config import load_config
+    from models.train.distributed import is_main
     from models.train.feed import Feed
     from models.train.loop import Provenance, fit
 
@@ -75,7 +79,36 @@ def train(
         command = f"python -m models train --config {config_path.name} --catalogue {feed.name}{sets}"
         provenance = Provenance(command=command, commit=_commit())
         card = fit(config, feed, out, resume=resume, provenance=provenance, report=_report)
-    click.echo(card.model_dump_json(indent=2) if as_json else f"{out}: {card.name}, fingerprint {card.fingerprint}")
+    if is_main():  # the others of torchrun's processes are silent
+        click.echo(card.model_dump_json(indent=2) if as_json else f"{out}: {card.name}, fingerprint {card.fingerprint}")
+
+
+def _text_fields(
+    _context: click.Context, _option: click.Parameter, stated: str | None
+) -> tuple["TextField", ...] | None:
+    """Read `title,description`."""
+    if stated is None:
+        return None
+    named: dict[str, TextField] = {"title": "title", "description": "description"}
+    fields = [field.strip() for field in stated.split(",")]
+    if unknown := [field for field in fields if field not in named]:
+        raise click.BadParameter(f"{unknown[0]!r} is none of {', '.join(named)}")
+    return tuple(named[field] for field in fields)
+
+
+class _ManyAgainst(click.Command):
+    """Reads `--against B.npz B2.npz` as `--against B.npz --against B2.npz`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Repeat the option before each further value."""
+        repeated: list[str] = []
+        open_ended = False
+        for arg in args:
+            if open_ended and not arg.startswith("-") and repeated[-1] != "--against":
+                repeated.append("--against")
+            open_ended = arg == "--against" or (open_ended and not arg.startswith("-"))
+            repeated.append(arg)
+        return super().parse_args(ctx, repeated)
 
 
 @main.command()
@@ -88,9 +121,24 @@ def train(
 )  # fmt: skip
 @click.option("--pictures", default=1, show_default=True, type=click.IntRange(min=1), help="Of each product, at most.")
 @click.option("--limit", type=click.IntRange(min=2), help="Products, at most.")
-@click.option("--without-entities", is_flag=True, help="Give texts alone.")
-@click.option("--category-group", default="category", show_default=True, help="Entity group that 100 samples within.")
+@click.option(
+    "--entities", type=click.Choice(["given", "none", "linked"]), default="given", show_default=True,
+    help="Those the catalogue states, none, or those linked from each product's own words.",
+)  # fmt: skip
+@click.option("--without-entities", "entities", flag_value="none", help="The same as --entities none.")
+@click.option("--withhold", "withheld", multiple=True, metavar="GROUP", help="Do not give this group; repeatable.")
+@click.option(
+    "--text-fields", callback=_text_fields, metavar="FIELD[,FIELD]",
+    help="What a text is made of: title, description.  [default: what the encoder was trained on]",
+)  # fmt: skip
+@click.option(
+    "--category-group", default="category", show_default=True, help="Group or attribute that 100 samples within."
+)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, ...")
+@click.option(
+    "--save", type=click.Path(path_type=Path), metavar="FOLDER/STEM",
+    help="Write STEM.json and the ranks, STEM.npz, for compare.",
+)  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print JSON; recalls are shares in 0..1.")
 def evaluate(
     encoder: str,
@@ -99,15 +147,18 @@ def evaluate(
     candidates: Literal["full", "100"],
     pictures: int,
     limit: int | None,
-    without_entities: bool,  # noqa: FBT001 - click passes flags by name
+    entities: Literal["given", "none", "linked"],
+    withheld: tuple[str, ...],
+    text_fields: tuple["TextField", ...] | None,
     category_group: str,
     device: str,
+    save: Path | None,
     as_json: bool,  # noqa: FBT001 - click passes flags by name
 ) -> None:
     """Measure how well pictures and texts of a catalogue find each other: R@1, 5, 10 both ways."""
     from models.checkpoint import load_encoder
-    from models.evaluate import Protocol
-    from models.evaluate import evaluate as measure
+    from models.evaluate import Protocol, measure
+    from models.tables import evaluation_table
     from models.train.feed import Feed
 
     with _one_line_on_failure():
@@ -116,36 +167,78 @@ def evaluate(
             candidates=candidates,
             pictures=pictures,
             limit=limit,
-            with_entities=not without_entities,
+            entities=entities,
+            withheld=withheld,
+            text_fields=text_fields,
             category_group=category_group,
         )
-        figures = measure(load_encoder(encoder, device), Feed.open(catalogue), protocol)
-    click.echo(figures.model_dump_json(indent=2) if as_json else _table(figures))
+        measured = measure(load_encoder(encoder, device), Feed.open(catalogue), protocol)
+        if save is not None:
+            measured.save(save.parent, save.name)
+    figures = measured.evaluation
+    click.echo(figures.model_dump_json(indent=2) if as_json else evaluation_table(figures))
+
+
+@main.command(cls=_ManyAgainst)
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="A.npz [A2.npz ...]")
+@click.option(
+    "--against", multiple=True, required=True, type=click.Path(path_type=Path), metavar="B.npz [B2.npz ...]",
+    help="The other side.",
+)  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print JSON; recalls are shares in 0..1.")
+def compare(
+    runs: tuple[Path, ...],
+    against: tuple[Path, ...],
+    as_json: bool,  # noqa: FBT001 - click passes flags by name
+) -> None:
+    """Compare two systems, each one or more seeds, by what evaluate --save wrote: paired, query by query."""
+    from models.compare import compare_files
+    from models.tables import comparison_json, comparison_table
+
+    with _one_line_on_failure():
+        found = compare_files(runs, against)
+    click.echo(comparison_json(found) if as_json else comparison_table(found))
+
+
+@main.command()
+@click.option("--encoder", default="mini", show_default=True, help="mini, a checkpoint folder, ARCH/tag, or hf-hub:id.")
+@_CATALOGUE
+@click.option("--split", default="val", show_default=True, help="Value of the split column.")
+@click.option("--limit", type=click.IntRange(min=2), help="Products, at most.")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="HTML file.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, ...")
+@click.option("--json", "as_json", is_flag=True, help="Print all figures of the page as JSON too.")
+def report(
+    encoder: str,
+    catalogue: Path,
+    split: str,
+    limit: int | None,
+    out: Path,
+    device: str,
+    as_json: bool,  # noqa: FBT001 - click passes flags by name
+) -> None:
+    """Write what the entities of a model are worth on a catalogue as one HTML page: gates, shares, examples."""
+    from models.checkpoint import load_encoder
+    from models.report.collect import collect, training_counts
+    from models.report.page import page
+    from models.train.feed import Feed
+
+    with _one_line_on_failure():
+        counts = training_counts(encoder)
+        found = collect(load_encoder(encoder, device), Feed.open(catalogue), split=split, limit=limit, counts=counts)
+        try:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            out.write_text(page(found), encoding="utf-8")
+        except OSError as error:
+            raise click.ClickException(f"cannot write {out}: {error.strerror}") from error
+    lines = [f"{out}: {found.given.encoder} on {found.given.catalogue}/{found.given.split}"]
+    lines += [found.note] if found.note else []
+    lines += [group.advice for group in found.groups]
+    click.echo(found.model_dump_json(indent=2) if as_json else "\n".join(lines))
 
 
 def _report(line: str) -> None:
     click.echo(line, err=True)
-
-
-def _table(figures: "Evaluation") -> str:
-    head = (
-        f"{figures.encoder} on {figures.catalogue}/{figures.split}: {figures.products} products, "
-        f"{figures.pictures} pictures, {figures.candidates_mean:.0f} candidates, "
-        f"entities {', '.join(figures.entities) or 'none'}"
-    )
-    levels = [("pair", figures.pair)] + ([("product", figures.product)] if figures.pictures > figures.products else [])
-    lines = [head]
-    for name, level in levels:
-        lines.append(f"per {name}, sum of recalls {level.sum_r:.1f}, with 95% intervals")
-        lines.append(f"  text to image  {_line(level.text_to_image)}")
-        lines.append(f"  image to text  {_line(level.image_to_text)}")
-    return "\n".join(lines)
-
-
-def _line(way: "Direction") -> str:
-    cells = (("R@1", way.r1), ("R@5", way.r5), ("R@10", way.r10))
-    figures = (f"{k} {e.mean:.3f} [{e.low:.3f}, {e.high:.3f}]" for k, e in cells)
-    return "  ".join((*figures, f"median rank {way.median_rank:g}"))
 
 
 def _commit() -> str | None:
@@ -161,6 +254,9 @@ def _commit() -> str | None:
     )
     return done.stdout.strip() or None
 
+
+main.add_command(linking)
+main.add_command(reproduce)
 
 if __name__ == "__main__":
     main(prog_name="python -m models")

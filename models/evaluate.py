@@ -1,196 +1,165 @@
 """How well pictures and texts of a catalogue find each other: the retrieval protocols of the EI-CLIP paper.
 
 Two protocols over one split: every product of it as a candidate, or `SAMPLE` candidates of the query's own
-category, with the category entity then withheld because all candidates share it. Each is measured both ways,
-per pair (only the pair's own picture counts) and per product (any picture of the product counts), with 95%
-bootstrap intervals. Only the Encoder protocol is used, so any encoder can be measured.
+category, with the category entity then withheld because all candidates share it. Texts go with the entities the
+catalogue states, with none, or with those linked from their own words, as a shopper's query would. Each is
+measured both ways, per pair (only the pair's own picture counts), per product (any picture of the product
+counts) and per text (any picture of a product that reads the same counts), with 95% bootstrap intervals. Only
+the Encoder protocol is used, so any encoder can be measured.
 """
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import islice
-from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL.Image import Image
-from pydantic import BaseModel, ConfigDict, TypeAdapter
+from pydantic import TypeAdapter
 from tqdm import tqdm
 
+from models.eiclip import entity_key
 from models.encoder import Encoder, Entities, Vectors
-from models.metrics import Values, bootstrap_interval, retrieval_ranks
+from models.entities import EntityLink, EntityLinker, EntityStatistics
+from models.measured import DEPTHS, Agreement, Direction, Estimate, Evaluation, Level, Measurement
 from models.picture import PictureError, decode_picture
 from models.product import Product, TextField, canonical_text
+from models.protocols import SAMPLE, SAMPLE_SEED, Candidates, Protocol
+from models.ranking import Embedded, Rows, level_ranks, ranks
 from models.train.feed import DataError, Feed, Item, fingerprint
 
-SAMPLE = 100
-SAMPLE_SEED = 2022  # published: the sampled candidates are part of the figure
-DEPTHS = (1, 5, 10)
+__all__ = [
+    "SAMPLE",
+    "SAMPLE_SEED",
+    "Agreement",
+    "Candidates",
+    "Direction",
+    "Estimate",
+    "Evaluation",
+    "Gallery",
+    "Level",
+    "Link",
+    "Measurement",
+    "Protocol",
+    "catalogue_linker",
+    "encode_pictures",
+    "evaluate",
+    "measure",
+    "measure_all",
+    "measure_gallery",
+    "recalls",
+]
 
-Candidates = Literal["full", "100"]
-Mask = NDArray[np.bool_]
-Rows = NDArray[np.int64]
+LINKED_FIELDS: tuple[TextField, ...] = ("title", "description")
 
-_QUERIES_AT_ONCE = 512
+Link = Callable[[str], Sequence[EntityLink]]
+
+_LEARNT_FROM = "train"
 _PRODUCTS_AT_ONCE = 64
-_TIE = np.float32(1e-6)  # equal inputs differ by rounding with their place in a batch; they still count as ties
 _TEXT_FIELDS: TypeAdapter[tuple[TextField, ...]] = TypeAdapter(tuple[TextField, ...])
 
 
-class Estimate(BaseModel):
-    """A mean over queries with its 95% bootstrap interval, in 0..1."""
-
-    model_config = ConfigDict(frozen=True)
-
-    mean: float
-    low: float
-    high: float
-
-
-class Direction(BaseModel):
-    """R@K of one direction, and the middle of the ranks (from 1)."""
-
-    model_config = ConfigDict(frozen=True)
-
-    r1: Estimate
-    r5: Estimate
-    r10: Estimate
-    median_rank: float
-
-
-class Level(BaseModel):
-    """Both directions, and the sum of their six recalls in percent (at most 600)."""
-
-    model_config = ConfigDict(frozen=True)
-
-    text_to_image: Direction
-    image_to_text: Direction
-    sum_r: float
-
-
-class Evaluation(BaseModel):
-    """The figures of one encoder on one split, and what they were measured on.
-
-    Attributes:
-        encoder: name of the encoder.
-        fingerprint: of the encoder.
-        catalogue: name of the catalogue.
-        data: digest of the products and pictures read.
-        split: of the catalogue.
-        candidates: the protocol.
-        candidates_mean: how many candidates a query had on average, its own among them.
-        entities: the groups given with each text.
-        products: how many were measured.
-        pictures: how many pictures they have.
-        indistinct: products whose text and entities another product shares; no encoder can tell them apart.
-        seed: of the sampled candidates and of the intervals.
-        pair: only the pair's own picture counts.
-        product: any picture of the product counts.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    encoder: str
-    fingerprint: str
-    catalogue: str
-    data: str
-    split: str
-    candidates: Candidates
-    candidates_mean: float
-    entities: tuple[str, ...]
-    products: int
-    pictures: int
-    indistinct: int
-    seed: int
-    pair: Level
-    product: Level
-
-
-@dataclass(frozen=True, slots=True)
-class Protocol:
-    """What is measured.
-
-    Attributes:
-        split: of the catalogue.
-        candidates: every product, or 100 of the query's category.
-        pictures: of each product, at most; None for all.
-        limit: products, at most; None for all.
-        with_entities: give the products' entities with their texts.
-        category_group: the entity group that `candidates="100"` samples within and withholds.
-    """
-
-    split: str = "test"
-    candidates: Candidates = "full"
-    pictures: int | None = 1
-    limit: int | None = None
-    with_entities: bool = True
-    category_group: str = "category"
-
-
-@dataclass(frozen=True, slots=True)
-class _Gallery:
-    """Products with the vectors of their pictures, `(m, d)`, and each picture's product row, `(m,)`, ascending."""
-
-    products: list[Product]
-    digests: list[tuple[str, ...]]
-    images: Vectors
-    owners: Rows
-
-
 def evaluate(encoder: Encoder, feed: Feed, protocol: Protocol) -> Evaluation:
+    """Return the figures of `measure`."""
+    return measure(encoder, feed, protocol).evaluation
+
+
+def measure(encoder: Encoder, feed: Feed, protocol: Protocol) -> Measurement:
     """Measure `encoder` on `feed`.
 
     Raises:
         DataError: the catalogue cannot be read, or has no category to sample within.
     """
-    gallery = _encode_pictures(encoder, feed, protocol)
-    groups = tuple(encoder.vocabularies) if protocol.with_entities else ()
-    if protocol.candidates == "100":
-        groups = tuple(group for group in groups if group != protocol.category_group)
-    texts = [canonical_text(p, _fields(encoder)) for p in gallery.products]
-    entities: list[Entities] = [product.entities(groups) for product in gallery.products]
-    vectors = encoder.encode_texts(texts, entities)
-    allowed = _candidates(gallery, protocol)
-    pairs = list(zip(gallery.products, gallery.digests, strict=True))
-    return Evaluation(
-        encoder=encoder.name,
-        fingerprint=encoder.fingerprint,
-        catalogue=feed.name,
-        data=fingerprint({protocol.split: pairs}),
-        split=protocol.split,
-        candidates=protocol.candidates,
-        candidates_mean=_mean_candidates(allowed, len(pairs)),
-        entities=groups,
-        products=len(pairs),
-        pictures=len(gallery.owners),
-        indistinct=_indistinct(texts, entities),
-        seed=SAMPLE_SEED,
-        pair=_level(gallery, vectors, allowed, per_pair=True),
-        product=_level(gallery, vectors, allowed, per_pair=False),
-    )
+    return measure_all(encoder, feed, [protocol])[0]
+
+
+def measure_all(
+    encoder: Encoder, feed: Feed, protocols: Sequence[Protocol], link: Link | None = None
+) -> list[Measurement]:
+    """Measure `encoder` on `feed` under each protocol, encoding the pictures they have in common once.
+
+    Args:
+        encoder: to be measured.
+        feed: the catalogue.
+        protocols: in the order of the measurements.
+        link: how entities are linked where a protocol says so; None for `catalogue_linker` of `feed`, whose
+            counting takes minutes on a large catalogue: callers that measure several encoders make it once.
+
+    Raises:
+        DataError: as `measure`.
+    """
+    galleries = cache(lambda split, pictures, limit: encode_pictures(encoder, feed, split, pictures, limit))
+    if link is None and encoder.vocabularies and any(protocol.entities == "linked" for protocol in protocols):
+        link = catalogue_linker(feed, tuple(encoder.vocabularies))
+    return [
+        measure_gallery(encoder, galleries(protocol.split, protocol.pictures, protocol.limit), protocol, link)
+        for protocol in protocols
+    ]
+
+
+def catalogue_linker(feed: Feed, groups: Sequence[str]) -> Link:
+    """Return a linker to the values of `groups` that has seen the split `train` of `feed` only.
+
+    It remembers the texts it has read, so that measuring the next encoder costs nothing.
+
+    Raises:
+        DataError: the catalogue cannot be read, or has no such split.
+    """
+    products = [item.product for item in feed.items(_LEARNT_FROM, pictures=1)]
+    return cache(EntityLinker(EntityStatistics.collect(products, groups)).link)
 
 
 def recalls(images: Vectors, texts: Vectors) -> dict[str, float]:
     """Return R@1, 5, 10 both ways, in 0..1, of `images (n, d)` and `texts (n, d)` where row i belongs to row i."""
     own = np.arange(len(texts))
-    ways = {
-        "text_to_image": _ranks(_Queries(texts, own, own), images, own, None),
-        "image_to_text": _ranks(_Queries(images, own, own), texts, own, None),
-    }
-    return {f"{way}_r{k}": float((ranks <= k).mean()) for way, ranks in ways.items() for k in DEPTHS}
+    shown, read = Embedded(images, own), Embedded(texts, own)
+    ways = {"text_to_image": ranks(read, shown, (own, own)), "image_to_text": ranks(shown, read, (own, own))}
+    return {f"{way}_r{k}": float((found <= k).mean()) for way, found in ways.items() for k in DEPTHS}
 
 
-def _fields(encoder: Encoder) -> tuple[TextField, ...]:
-    return _TEXT_FIELDS.validate_python(encoder.text_fields)
+@dataclass(frozen=True, slots=True)
+class Gallery:
+    """Products of a split with the digests of their pictures, and the vectors of these; owners ascend.
+
+    Attributes:
+        catalogue: name of the catalogue.
+        split: of it.
+        products: in the order of the catalogue.
+        digests: of the pictures of each product.
+        images: vectors of all pictures.
+    """
+
+    catalogue: str
+    split: str
+    products: list[Product]
+    digests: list[tuple[str, ...]]
+    images: Embedded
+
+    def stating(self, group: str) -> "Gallery":
+        """Return the products that state a value of `group`."""
+        kept = np.array([bool(product.entities((group,))) for product in self.products])
+        shown = kept[self.images.owners]
+        number = np.cumsum(kept) - 1
+        return Gallery(
+            self.catalogue,
+            self.split,
+            [product for product, keep in zip(self.products, kept, strict=True) if keep],
+            [names for names, keep in zip(self.digests, kept, strict=True) if keep],
+            Embedded(self.images.vectors[shown], number[self.images.owners[shown]]),
+        )
 
 
-def _encode_pictures(encoder: Encoder, feed: Feed, protocol: Protocol) -> _Gallery:
-    items = feed.items(protocol.split, pictures=protocol.pictures, limit=protocol.limit)
-    if protocol.candidates == "100":
-        group = protocol.category_group
-        items = (item for item in items if item.product.entities((group,)))
+def encode_pictures(
+    encoder: Encoder, feed: Feed, split: str, pictures: int | None = 1, limit: int | None = None
+) -> Gallery:
+    """Encode up to `pictures` pictures of each of up to `limit` products of a split; None for all.
+
+    Raises:
+        DataError: the catalogue or a picture cannot be read, or the split holds no product with a picture.
+    """
+    items = feed.items(split, pictures=pictures, limit=limit)
     products: list[Product] = []
     digests: list[tuple[str, ...]] = []
     vectors = [np.empty((0, encoder.dim), dtype=np.float32)]
@@ -200,10 +169,8 @@ def _encode_pictures(encoder: Encoder, feed: Feed, protocol: Protocol) -> _Galle
             digests += [tuple(hashlib.sha256(data).hexdigest() for data in item.pictures) for item in block]
             vectors.append(encoder.encode_images([image for item in block for image in _decoded(item)]))
             bar.update(len(block))
-    if not products:
-        raise DataError(f"{feed.path}: no product of the split {protocol.split!r} has a {protocol.category_group}")
     owners = np.repeat(np.arange(len(products)), [len(names) for names in digests])
-    return _Gallery(products, digests, np.concatenate(vectors), owners)
+    return Gallery(feed.name, split, products, digests, Embedded(np.concatenate(vectors), owners))
 
 
 def _decoded(item: Item) -> Iterator[Image]:
@@ -214,12 +181,103 @@ def _decoded(item: Item) -> Iterator[Image]:
             raise DataError(f"product {item.product.id}: picture: {error}") from error
 
 
-def _candidates(gallery: _Gallery, protocol: Protocol) -> list[Rows] | None:
-    """Return the candidate products of each product, itself among them; None for all."""
-    if protocol.candidates == "full":
-        return None
+def measure_gallery(encoder: Encoder, gallery: Gallery, protocol: Protocol, link: Link | None = None) -> Measurement:
+    """Measure on pictures that `encoder` has encoded already, as `protocol` names them.
+
+    Args:
+        encoder: to be measured.
+        gallery: from `encode_pictures` with the protocol's split, pictures and limit.
+        protocol: what the texts are given, and which candidates.
+        link: how entities are linked where the protocol says so; None links nothing.
+
+    Raises:
+        DataError: there is no category to sample within.
+    """
+    allowed = None
+    if protocol.candidates == "100":
+        gallery = gallery.stating(protocol.category_group)
+        if not gallery.products:
+            where = f"{gallery.catalogue}: no product of the split {gallery.split!r}"
+            raise DataError(f"{where} has a {protocol.category_group}")
+        allowed = _candidates(gallery.products, protocol.category_group)
+    products = gallery.products
+    fields = protocol.text_fields or _TEXT_FIELDS.validate_python(encoder.text_fields)
+    groups = protocol.groups(encoder.vocabularies)
+    texts = [canonical_text(product, fields) for product in products]
+    entities: list[Entities] = [product.entities(groups) for product in products]
+    agreement = None
+    if protocol.entities == "linked":
+        stated, entities = entities, linked_entities(products, groups, link or _no_links)
+        agreement = _agreement(groups, stated, entities)
+    alike = _alike(texts, entities)
+    found = level_ranks(encoder.encode_texts(texts, entities), gallery.images, alike, allowed)
+    evaluation = Evaluation(
+        encoder=encoder.name,
+        fingerprint=encoder.fingerprint,
+        catalogue=gallery.catalogue,
+        data=fingerprint({gallery.split: list(zip(products, gallery.digests, strict=True))}),
+        split=gallery.split,
+        candidates=protocol.candidates,
+        protocol=protocol,
+        candidates_mean=float(len(products) if allowed is None else np.mean([len(rows) for rows in allowed])),
+        text_fields=fields,
+        entities=groups,
+        linking=agreement,
+        products=len(products),
+        pictures=len(gallery.images.owners),
+        indistinct=int((np.bincount(alike)[alike] > 1).sum()),
+        seed=SAMPLE_SEED,
+        pair=Level.of(found, "pair"),
+        product=Level.of(found, "product"),
+        text=Level.of(found, "text"),
+    )
+    return Measurement(evaluation, found)
+
+
+def linked_entities(products: Sequence[Product], groups: Sequence[str], link: Link) -> list[Entities]:
+    """Return what the title and description of each product name of `groups`, the likeliest value of each."""
+    found: list[Entities] = []
+    for product in products:
+        links = sorted(link(canonical_text(product, LINKED_FIELDS)), key=lambda link: link.probability)
+        likeliest = {link.group: link.value for link in links}
+        found.append({group: likeliest[group] for group in groups if group in likeliest})
+    return found
+
+
+def _no_links(_text: str) -> Sequence[EntityLink]:
+    return ()
+
+
+def _agreement(groups: Sequence[str], stated: Sequence[Entities], linked: Sequence[Entities]) -> dict[str, Agreement]:
+    counts: dict[str, Counter[str]] = {group: Counter() for group in groups}
+    for said, found in zip(stated, linked, strict=True):
+        for group, count in counts.items():
+            count["stated"] += group in said
+            count["linked"] += group in found
+            count["agreed"] += group in said and group in found and entity_key(said[group]) == entity_key(found[group])
+    return {
+        group: Agreement(
+            stated=count["stated"],
+            linked=count["linked"],
+            agreed=count["agreed"],
+            precision=count["agreed"] / max(1, count["linked"]),
+            recall=count["agreed"] / max(1, count["stated"]),
+        )
+        for group, count in counts.items()
+    }
+
+
+def _alike(texts: Sequence[str], entities: Sequence[Entities]) -> Rows:
+    """Return `(n,)`: the same number for the same text with the same entities, counted from 0."""
+    numbers: dict[tuple[object, ...], int] = {}
+    keys = ((text, *sorted(given.items())) for text, given in zip(texts, entities, strict=True))
+    return np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.int64)
+
+
+def _candidates(products: Sequence[Product], group: str) -> list[Rows]:
+    """Return the candidate products of each product, itself among them."""
     members: dict[str, list[int]] = {}
-    categories = [product.entities((protocol.category_group,))[protocol.category_group] for product in gallery.products]
+    categories = [product.entities((group,))[group] for product in products]
     for row, category in enumerate(categories):
         members.setdefault(category, []).append(row)
     return [_sample(row, np.array(members[category])) for row, category in enumerate(categories)]
@@ -229,75 +287,3 @@ def _sample(row: int, members: Rows) -> Rows:
     others = members[members != row]
     rng = np.random.default_rng([SAMPLE_SEED, row])
     return np.append(rng.choice(others, size=min(SAMPLE - 1, len(others)), replace=False), row)
-
-
-def _mean_candidates(allowed: list[Rows] | None, products: int) -> float:
-    return float(products) if allowed is None else float(np.mean([len(rows) for rows in allowed]))
-
-
-def _indistinct(texts: Sequence[str], entities: Sequence[Entities]) -> int:
-    counts = Counter((text, *sorted(stated.items())) for text, stated in zip(texts, entities, strict=True))
-    return sum(count for count in counts.values() if count > 1)
-
-
-@dataclass(frozen=True, slots=True)
-class _Queries:
-    """Query vectors `(q, d)`, the product row of each, `(q,)`, and what is relevant to each.
-
-    `wanted` `(q,)` is the one gallery row that counts; None: every gallery row of the query's product.
-    """
-
-    vectors: Vectors
-    own: Rows
-    wanted: Rows | None
-
-
-def _level(gallery: _Gallery, texts: Vectors, allowed: list[Rows] | None, *, per_pair: bool) -> Level:
-    products = np.arange(len(texts))
-    if per_pair:
-        asked = _Queries(texts[gallery.owners], gallery.owners, np.arange(len(gallery.owners)))
-    else:
-        asked = _Queries(texts, products, None)
-    to_image = _direction(_ranks(asked, gallery.images, gallery.owners, allowed))
-    shown = _Queries(gallery.images, gallery.owners, None)
-    to_text = _direction(_ranks(shown, texts, products, allowed))
-    means = [e.mean for way in (to_image, to_text) for e in (way.r1, way.r5, way.r10)]
-    return Level(text_to_image=to_image, image_to_text=to_text, sum_r=100 * sum(means))
-
-
-def _ranks(queries: _Queries, gallery: Vectors, owners: Rows, allowed: list[Rows] | None) -> Values:
-    """Return the rank of each query's relevant row among the gallery rows of its candidate products, `(q,)`.
-
-    What is irrelevant and equal, or equal but for rounding, stands ahead.
-    """
-    parts = [np.empty(0)]
-    for start in range(0, len(queries.vectors), _QUERIES_AT_ONCE):
-        block = slice(start, start + _QUERIES_AT_ONCE)
-        scores = queries.vectors[block] @ gallery.T  # (b, c)
-        own = queries.own[block]
-        if allowed is not None:
-            scores[~_mask([allowed[row] for row in own], owners)] = -np.inf
-        if queries.wanted is None:
-            relevant = owners[None, :] == own[:, None]
-        else:
-            relevant = np.arange(len(gallery))[None, :] == queries.wanted[block][:, None]
-        parts.append(retrieval_ranks(scores + _TIE * ~relevant, relevant))
-    return np.concatenate(parts)
-
-
-def _mask(allowed: Sequence[Rows], owners: Rows) -> Mask:
-    """Return `(b, c) bool`: which gallery rows belong to the products allowed for each query."""
-    products = np.zeros((len(allowed), int(owners.max()) + 1), dtype=bool)
-    for line, rows in zip(products, allowed, strict=True):
-        line[rows] = True
-    return np.asarray(products[:, owners])
-
-
-def _direction(ranks: Values) -> Direction:
-    r1, r5, r10 = (_estimate(ranks <= k) for k in DEPTHS)
-    return Direction(r1=r1, r5=r5, r10=r10, median_rank=float(np.median(ranks)))
-
-
-def _estimate(hits: NDArray[np.bool_]) -> Estimate:
-    interval = bootstrap_interval(hits.astype(np.float64), seed=SAMPLE_SEED)
-    return Estimate(mean=interval.mean, low=interval.low, high=interval.high)

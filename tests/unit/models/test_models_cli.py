@@ -72,6 +72,64 @@ def test_train_then_evaluate(call, config, shop, tmp_path):
     assert (again.exit_code, again.stderr) == (1, f"Error: {out} already holds a finished checkpoint\n")
 
 
+@pytest.fixture
+def encoder(tiny, tmp_path):
+    return tiny.backbone_folder(tmp_path)
+
+
+def test_evaluate_takes_every_part_of_a_protocol(call, shop, encoder, tmp_path):
+    flags = ("evaluate", "--encoder", encoder, "--catalogue", shop, "--device", "cpu", "--json")
+
+    def protocol(*more):
+        done = call(*flags, *more)
+        assert done.exit_code == 0, done.output
+        return json.loads(done.stdout)["protocol"]
+
+    usual = {
+        "split": "test", "candidates": "full", "pictures": 1, "limit": None, "entities": "given",
+        "category_group": "category", "text_fields": None, "withheld": [],
+    }  # fmt: skip
+    assert protocol() == usual
+    assert protocol("--entities", "linked")["entities"] == "linked"
+    assert protocol("--without-entities")["entities"] == protocol("--entities", "none")["entities"] == "none"
+    assert protocol("--withhold", "season", "--withhold", "brand")["withheld"] == ["season", "brand"]
+    assert protocol("--text-fields", "description, title")["text_fields"] == ["description", "title"]
+    sampled = protocol("--candidates", "100", "--category-group", "brand", "--split", "val", "--limit", 30)
+    assert sampled == {**usual, "candidates": "100", "category_group": "brand", "split": "val", "limit": 30}
+
+
+def test_evaluate_refuses_an_unknown_text_field(call, shop, encoder):
+    done = call("evaluate", "--encoder", encoder, "--catalogue", shop, "--text-fields", "title,smell")
+    assert done.exit_code == 2
+    assert "'smell' is none of title, description" in done.stderr
+
+
+def test_evaluate_saves_what_compare_reads(call, shop, encoder, tmp_path):
+    def save(name, *flags):
+        path = tmp_path / "measured" / name
+        done = call("evaluate", "--encoder", encoder, "--catalogue", shop, "--device", "cpu", "--save", path, *flags)
+        assert done.exit_code == 0, done.output
+        return path.with_suffix(".npz")
+
+    whole, titles, few = save("whole"), save("titles", "--text-fields", "title"), save("few", "--limit", 30)
+    shown = call("compare", whole, "--against", titles, titles)
+    assert shown.exit_code == 0, shown.output
+    assert "pair, text to image     R@1" in shown.stdout
+    assert "product, " not in shown.stdout  # one picture each: the same figures
+    figures = json.loads(call("compare", "--json", whole, titles, "--against", titles).stdout)
+    assert len(figures) == 3 * 2 * 3
+    several = call("compare", whole, "--against", titles, whole, "--json")
+    assert several.stdout == call("compare", whole, "--against", titles, "--against", whole, "--json").stdout
+    assert several.stdout != call("compare", whole, "--against", titles, "--json").stdout
+
+    refused = call("compare", whole, "--against", few)
+    assert (refused.exit_code, refused.stderr.count("\n")) == (1, 1)
+    assert "not of the same products" in refused.stderr
+    missing = call("compare", whole, "--against", tmp_path / "none.npz")
+    assert (missing.exit_code, "none.json" in missing.stderr) == (1, True)
+    assert call("compare", whole).exit_code == 2
+
+
 def test_train_prints_the_card_for_machines(call, config, shop, tmp_path):
     result = call("train", "--config", config, "--catalogue", shop, "--out", tmp_path / "out", "--json")
     assert json.loads(result.stdout)["name"] == "small"
@@ -121,7 +179,7 @@ def test_a_stopped_run_says_how_to_go_on(call, config, shop, tmp_path, monkeypat
     assert "--resume" in result.stderr
 
 
-@pytest.mark.parametrize("command", [[], ["train"], ["evaluate"]])
+@pytest.mark.parametrize("command", [[], ["train"], ["evaluate"], ["compare"]])
 def test_help_is_quick_because_it_imports_no_torch(command):
     code = "import sys; from models.__main__ import main; main(standalone_mode=False); print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code, *command, "--help"], capture_output=True, text=True, check=True)
