@@ -67,14 +67,19 @@ class CausalTower:
     def __call__(self, tokens: Tensor) -> Tensor:
         """Return the features `(n, d)` of tokens `(n, context)`; texts of similar length are read together."""
         ends = tokens.argmax(dim=-1)  # the end-of-text token is the highest
-        t, length = self._tower, int(ends.max()) + 1
-        x = t.token_embedding(tokens[:, :length]) + t.positional_embedding[:length]  # (n, length, width)
         if len(tokens) < 2 * _TEXTS_OF_A_LENGTH:
-            return self._read(x, ends)
+            return self._read(self._embedded(tokens, ends), ends)
         order = torch.argsort(ends, stable=True)
-        groups = torch.split(order, _TEXTS_OF_A_LENGTH)
-        parts = [self._read(x[rows], ends[rows]) for rows in groups]
-        return torch.cat(parts)[torch.argsort(order)]
+        tokens, ends = tokens[order], ends[order]
+        x = self._embedded(tokens, ends)  # once for all: its gradient is as large as the vocabulary
+        groups = zip(torch.split(x, _TEXTS_OF_A_LENGTH), torch.split(ends, _TEXTS_OF_A_LENGTH), strict=True)
+        return torch.cat([self._read(*group) for group in groups])[torch.argsort(order)]
+
+    def _embedded(self, tokens: Tensor, ends: Tensor) -> Tensor:
+        """Return `(n, length, width)` of tokens `(n, context)`, cut behind the last of `ends`."""
+        t, length = self._tower, int(ends.max()) + 1
+        embedded: Tensor = t.token_embedding(tokens[:, :length])
+        return embedded + t.positional_embedding[:length]
 
     def _read(self, x: Tensor, ends: Tensor) -> Tensor:
         """Return the features `(n, d)` of embedded texts `(n, length, width)` pooled at `ends` `(n,)`."""

@@ -11,7 +11,7 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,9 +24,7 @@ from tqdm import tqdm
 
 from models.checkpoint import CARD_FILE, Card, DataCard, TrainingCard, open_start, save_checkpoint
 from models.clip import Backbone
-from models.eiclip import UNKNOWN_ROW, EiClip, EntityMode, EntityTable, unit_texts
-from models.evaluate import recalls
-from models.product import Product, canonical_text
+from models.eiclip import EiClip, EntityTable
 from models.train.cached import backward
 from models.train.config import Precision, TrainConfig, as_json
 from models.train.curves import Curves
@@ -37,6 +35,7 @@ from models.train.optimise import learning_rate, make_optimizer
 from models.train.pixels import PictureTable, picture_table, user_cache_dir
 from models.train.state import EpochFigures, Progress, load_state, model_tensors, save_state, write_atomically
 from models.train.task import ContrastiveTask, Losses
+from models.train.validation import mean_gates, settle_statistics, validate
 
 RUN_FOLDER = "run"
 STATE_FILE = "state.safetensors"
@@ -221,6 +220,7 @@ class Trainer:
     def _close_epoch(self, seconds: float) -> None:
         """Validate, keep the weights if they are the best, and save; in this order a kill loses nothing."""
         at, world = self._progress, self._world
+        settle_statistics(self._model.backbone, self._tables.train.pixels, self._config.optim.batch_size)
         world.align(self._model.buffers())
         figures = EpochFigures(
             epoch=at.epoch + 1,
@@ -356,28 +356,3 @@ def _run_digest(config: TrainConfig, data: str, processes: int) -> str:
     kept = config.model_dump(mode="json", exclude={"data": {"cache_dir"}, "run": told})
     head = json.dumps([kept, data, processes], sort_keys=True)
     return hashlib.sha256(head.encode()).hexdigest()
-
-
-def mean_gates(model: EiClip, products: Sequence[Product]) -> dict[str, float]:
-    """Return the mean gate of each group over the products that state a known value; empty without gates."""
-    if model.entities is None or model.entities.gate is None:
-        return {}
-    rows = model.table.rows([product.entities(model.table.groups) for product in products])
-    with torch.inference_mode():
-        _, weights = model.entities(rows.to(model.backbone.device))
-    known = rows != UNKNOWN_ROW
-    sums, counts = weights.cpu().sum(dim=0).tolist(), known.sum(dim=0).tolist()
-    return {g: total / count for g, total, count in zip(model.table.groups, sums, counts, strict=True) if count}
-
-
-def validate(model: EiClip, table: PictureTable, config: TrainConfig) -> dict[str, float]:
-    """Return R@1, 5, 10 both ways over `table`: first pictures against canonical texts with their entities."""
-    was_training = model.training
-    model.eval()
-    groups = () if config.entities.mode is EntityMode.NONE else config.entities.groups
-    texts = [canonical_text(product, config.data.text_fields) for product in table.products]
-    entities = [product.entities(groups) for product in table.products]
-    text = unit_texts(model, texts, entities)
-    image = model.backbone.unit_pixels(table.first_pictures())
-    model.train(was_training)
-    return recalls(image, text)

@@ -28,10 +28,10 @@ from models.train.loop import (
     _run_digest,
     fit,
     low_precision,
-    mean_gates,
 )
 from models.train.optimise import learning_rate, make_optimizer
 from models.train.state import EpochFigures, Progress, StateError
+from models.train.validation import mean_gates
 
 PROVENANCE = Provenance(command="python -m models train --config c.toml", commit="abc")
 QUICK = {"optim": {"epochs": 2, "batch_size": 24, "lr": 0.003}, "run": {"device": "cpu", "tensorboard": False}}
