@@ -114,7 +114,7 @@ def _systems(table: SystemsTable, cells: Cells, titles: Mapping[str, str]) -> Fi
         axes.set_xlabel(f"R@1 per {table.levels[0]}, % with 95% interval")
         axes.set_xlim(left=0)
     panels[0].set_yticks(places, [titles[system] for system in table.systems])
-    panels[-1].legend(loc="lower right")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper right", ncols=len(WAYS))
     return figure
 
 

@@ -38,6 +38,7 @@ th, td {{ padding: .38rem .7rem; border-bottom: 1px solid var(--line); text-alig
 th {{ font-weight: 600; background: var(--shade); white-space: normal; vertical-align: bottom }}
 figure {{ margin: .5rem 0 0 }}
 th:first-child, td:first-child {{ text-align: left; position: sticky; left: 0; background: var(--page) }}
+.words {{ text-align: left }}
 tbody tr:hover td {{ background: var(--shade) }}
 svg {{ max-width: 100%; height: auto }}
 </style>
@@ -68,10 +69,15 @@ def _plot_section(plot: Plot) -> str:
 
 
 def _table_section(table: Table) -> str:
-    head = "".join(f"<th>{escape(cell)}</th>" for cell in table.header)
-    rows = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>\n" for row in table.rows)
+    words = [' class="words"' if name in {"", "command"} else "" for name in table.header]  # the rest are figures
+
+    def line(tag: str, row: Sequence[str]) -> str:
+        cells = (f"<{tag}{kind}>{escape(cell)}</{tag}>" for kind, cell in zip(words, row, strict=True))
+        return f"<tr>{''.join(cells)}</tr>\n"
+
+    head, rows = line("th", table.header), "".join(line("td", row) for row in table.rows)
     note = f"<p>{escape(table.note)}</p>\n" if table.note else ""
-    grid = f"<div><table><thead><tr>{head}</tr></thead><tbody>\n{rows}</tbody></table></div>"
+    grid = f"<div><table><thead>{head}</thead><tbody>\n{rows}</tbody></table></div>"
     return f"<h2>{escape(table.title)}</h2>\n{note}{grid}\n<small>{escape(table.made)}</small>"
 
 

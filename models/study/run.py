@@ -105,19 +105,17 @@ class Driver:
         torch.set_num_threads(_threads(self.jobs))  # every thread of Python has a number of its own
         encoder = self.store.encoder(run)
         names = lacking(encoder.fingerprint)
-        if any(protocols[name].entities == "linked" for name in names):
-            link = self._linker(tuple(encoder.vocabularies))
-        else:
-            link = None
         if names:
-            feed = Feed.open(self.catalogue)
-            found = measure_all(encoder, feed, [protocols[name] for name in names], link)
+            wanted = [protocols[name] for name in names]
+            linked = any(protocol.entities == "linked" for protocol in wanted)
+            link = self._linker(tuple(encoder.vocabularies)) if linked else None
+            found = measure_all(encoder, Feed.open(self.catalogue), wanted, link)
             for name, measurement in zip(names, found, strict=True):
                 self.store.save(run, name, measurement)
         return names
 
     def _linker(self, groups: tuple[str, ...]) -> Link:
-        """Return the linker to `groups`, counted once."""
+        """Return the linker to `groups`; counting takes minutes on a large catalogue, so it is done once."""
         with self._counting:
             if groups not in self._linkers:
                 self._linkers[groups] = catalogue_linker(Feed.open(self.catalogue), groups)

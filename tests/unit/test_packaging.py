@@ -114,3 +114,27 @@ def test_the_constraints_pin_what_the_cpu_extra_pins():
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     pinned = set((ROOT / "constraints-cpu.txt").read_text().split())
     assert set(extras["cpu"]) <= pinned
+
+
+def test_the_constraints_pin_what_the_train_extra_needs_and_dev_has_it():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    pinned = {line.split("==")[0] for line in (ROOT / "constraints-cpu.txt").read_text().splitlines()}
+    train_extra = {re.split(r"[><=]", requirement)[0] for requirement in extras["train"]}
+    assert train_extra == {"matplotlib", "tensorboard"}
+    assert train_extra <= pinned
+    assert "catalens[train]" in extras["dev"]
+
+
+def test_reproduce_generates_the_shop_it_needs_and_no_other_catalogue():
+    def commands(*variables):
+        done = subprocess.run(
+            ["make", "--dry-run", "--always-make", "reproduce", *variables],
+            cwd=ROOT, check=True, capture_output=True, text=True,
+        )  # fmt: skip
+        return [line for line in done.stdout.splitlines() if " -m demo " in line or " -m models " in line]
+
+    generate, reproduce = commands("DATA=elsewhere")
+    assert "generate --products 5000 --seed 1 --out elsewhere/shop-5000-1" in generate
+    assert "--study models/train/configs/studies/shop.toml --catalogue elsewhere/shop-5000-1 " in reproduce
+    (other,) = commands("STUDY=myntra", "CATALOGUE=data/other", "REPRODUCE_FLAGS=--jobs=2")
+    assert "studies/myntra.toml --catalogue data/other --out runs/myntra --jobs=2" in other

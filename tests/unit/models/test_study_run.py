@@ -275,6 +275,13 @@ def test_a_system_that_is_not_trained_is_only_measured(reproduce, trained, unplo
     assert "--encoder mini" in (folder / "out" / "tables.md").read_text()
 
 
+def test_help_is_quick_because_it_imports_no_torch():
+    code = "import sys; from models.__main__ import main; main(['reproduce', '--help'], standalone_mode=False)"
+    code += "; print({'torch', 'matplotlib'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "set()"
+
+
 @pytest.mark.slow
 def test_a_study_told_to_end_goes_on_where_it_was(folder):
     """Processes for real: told to end in the middle of a training, which ends with it, and started again."""

@@ -128,10 +128,11 @@ def test_an_untrained_system_has_no_configuration(load):
         load().runs(["start"])[0].config()
 
 
-@pytest.mark.parametrize("path", sorted(STUDIES.glob("*.toml")), ids=lambda path: path.stem)
-def test_our_own_studies_cover_the_paper(path):
+@pytest.mark.parametrize("name", ["myntra", "shop"])
+def test_our_own_studies_cover_the_paper(name):
+    path = STUDIES / f"{name}.toml"
     study = load_study(path)
-    assert path.stem == study.name
+    assert study.name == name
     names = [system.name for system in study.systems]
     assert names[:5] == ["start", "description", "pasted", "equal", "gates"]
     groups = {"brand", "category", "season", "composition"}
