@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from models.lexicon import PLAIN, Form, Lexicon, Reading, reading_name
+from models.lexicon import PLAIN, Form, Lexicon, Reading, is_name, part_keys, reading_name
 from models.neighbours import NeighbourKinds, Side, TextSource, left_word, right_word
 from models.product import ENTITY_FIELDS, Product
 from models.surfaces import Token, tokenize
@@ -110,13 +110,20 @@ class _Uses:
     def _labels(self, key: str, values: Values) -> list[Reading] | None:
         """Return the readings of a surface this product bears out; entities before attributes.
 
-        None: the product leaves all groups concerned unstated, so it cannot tell.
+        None: the product leaves all groups concerned unstated, or its own name has these words ("Arrow" on a
+        product of Arrow Sport), so it cannot tell.
         """
         readings = self._lexicon.readings(key)
         found = [r for r in readings if r.value in values.get(r.group, ())]
         if not found and not any(r.group in values for r in readings):
             return None
+        if not found and any(is_name(r.group) and self._is_part(key, values.get(r.group, ())) for r in readings):
+            return None
         return [r for r in found if r.group in self._entity_groups] or found
+
+    @staticmethod
+    def _is_part(key: str, names: Iterable[str]) -> bool:
+        return any(key in part_keys(name) for name in names)
 
     def _add_text(self, source: TextSource, tokens: Sequence[Token], values: Values) -> None:
         spans = self._lexicon.find(tokens)

@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import NamedTuple
 
 from models.surfaces import Gap, Token, key_of, spellings, value_words
@@ -59,6 +60,19 @@ class Span(NamedTuple):
 def reading_name(group: str, value: str) -> str:
     """Return the name of the reading `value` of `group`."""
     return f"{group}={value}"
+
+
+def is_name(group: str) -> bool:
+    """Tell whether the values of `group` are proper names."""
+    return group.casefold() in NAME_GROUPS
+
+
+@lru_cache(maxsize=10_000)
+def part_keys(value: str) -> frozenset[str]:
+    """Return the keys of all stretches of words of `value`."""
+    words = value_words(value)
+    ends = range(1, len(words) + 1)
+    return frozenset(key_of(words[start:end]) for end in ends for start in range(end))
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +129,10 @@ class Lexicon:
         """All surfaces, as keys."""
         return self._surfaces.keys()
 
+    def __contains__(self, key: str) -> bool:
+        """Tell whether some value is spelled so, as a key."""
+        return key in self._surfaces
+
     def readings(self, key: str) -> tuple[Reading, ...]:
         """Return what the surface `key` may mean, sorted; at least one."""
         return self._surfaces[key].readings
@@ -143,6 +161,8 @@ class Lexicon:
     def _longest(self, tokens: Sequence[Token], start: int) -> Span | None:
         joined, best, end = "", None, start
         while end < len(tokens) and (end == start or tokens[end].gap is not Gap.STOP):
+            if tokens[end].possessive and joined + tokens[end].norm + "s" in self._surfaces:
+                best = Span(start, end + 1, joined + tokens[end].norm + "s")
             joined += tokens[end].norm
             if joined not in self._prefixes:
                 break

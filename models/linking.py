@@ -12,14 +12,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from models.entity_statistics import EntityStatistics, Evidence
-from models.lexicon import NAME_GROUPS, PLAIN, Form, Lexicon, Reading, Span
+from models.lexicon import PLAIN, Form, Lexicon, Reading, Span, is_name
+from models.linking_frames import frame_of_name, frame_of_noun, is_joint
 from models.misspellings import Misspellings
-from models.neighbours import FUNCTION_WORDS, NeighbourCues, NeighbourKinds, Side, left_word, right_word
+from models.neighbours import (
+    FUNCTION_WORDS,
+    FollowingWords,
+    NeighbourCues,
+    NeighbourKinds,
+    Side,
+    left_word,
+    right_word,
+)
 from models.surfaces import Token, tokenize
 
 _MAX_TOKENS = 512
 _SURE = 0.6  # probability from which the reading of one surface speaks for those of the others
 _TINY = 1e-3
+_MOST_BY_WORD = 3.0  # one neighbouring word never says more
 _MOST_COMPANY = 12  # readings of one text that speak for others: bounds the time
 
 LogScores = dict[Reading | None, float]
@@ -64,11 +74,13 @@ class LinkingWeights:
         company: exponent of the likelihood of the query's other values.
         together: products presumed when co-occurrences are smoothed.
         rival: log likelihood of a reading when the text names another value of its group.
+        head: the same on top where the other value comes later, for the last noun of a phrase is its head.
+        sharpness: factor of the log odds of a link at last; it moves no link across one half.
     """
 
     title: float = 1.0
     description: float = 0.4
-    reference: float = 0.2
+    reference: float = 0.14
     held: float = 0.3
     plain: float = 0.03
     partial: float = 0.4
@@ -78,6 +90,8 @@ class LinkingWeights:
     company: float = 0.7
     together: float = 1.0
     rival: float = -1.5
+    head: float = -1.0
+    sharpness: float = 1.5
 
 
 DEFAULT_WEIGHTS = LinkingWeights()
@@ -115,6 +129,7 @@ class EntityLinker:
         self._lexicon = Lexicon(statistics.vocabulary)
         self._misspellings = Misspellings(self._lexicon, statistics.words, self._groups)
         self._cues = NeighbourCues(statistics.contexts)
+        self._following = FollowingWords(statistics.evidence.values(), statistics.words)
         self._open = {key: self._surface(key, evidence) for key, evidence in statistics.evidence.items()}
 
     def link(self, text: str) -> list[EntityLink]:
@@ -125,14 +140,14 @@ class EntityLinker:
         tokens = tokenize(text)[:_MAX_TOKENS]
         confidence = self._find(tokens)
         spans = list(confidence)
-        kinds = NeighbourKinds(self._lexicon, tokens, spans)
+        kinds = NeighbourKinds(self._lexicon, tokens, spans, shopping=True)
         alone = [self._weigh(tokens, span, kinds) for span in spans]
         company = _company(alone)
         links: list[EntityLink] = []
         for at, span in enumerate(spans):
-            others = [reading for reading, places in company.items() if places != {at}]
+            others = {reading: max(places) > at for reading, places in company.items() if places != {at}}
             reading, probability = self._best_entity(self._with_company(alone[at], others))
-            probability *= confidence[span]
+            probability = _sharpened(probability * confidence[span], self._weights.sharpness)
             if reading is not None and probability > self._threshold:
                 start, end = tokens[span.start].start, tokens[span.end - 1].end
                 link = EntityLink(reading.group, reading.value, text[start:end], start, end, probability)
@@ -151,15 +166,21 @@ class EntityLinker:
     def _weigh(self, tokens: Sequence[Token], span: Span, kinds: NeighbourKinds) -> LogScores:
         """Return the logarithm of each reading's weight by the surface itself and its neighbours."""
         surface = self._open.get(span.key) or self._surface(span.key, None)
-        beside: tuple[tuple[Side, str, str | None], ...] = (
+        beside: list[tuple[Side, str, str | None]] = [
             ("left", kinds.left(span), left_word(tokens, span)),
             ("right", kinds.right(span), right_word(tokens, span)),
-        )
+        ]
+        if not any(reading is not None and is_name(reading.group) for reading in surface.priors):
+            beside = [(side, kind, word) for side, kind, word in beside if not is_joint(side, tokens, span)]
+        frame = frame_of_noun(tokens, span)
         scores: LogScores = {}
         for reading, prior in surface.priors.items():
             group = PLAIN if reading is None else reading.group
-            logs = (self._log_neighbour(surface, side, kind, word, group) for side, kind, word in beside)
-            scores[reading] = prior + self._weights.neighbour * sum(logs)
+            logs = [self._log_neighbour(surface, side, kind, word, group) for side, kind, word in beside]
+            if is_name(group):
+                logs.append(self._following.log_likelihood(group, span, tokens, kinds.right(span)))
+            framed = 0.0 if reading is None else frame_of_name(tokens, span, kinds) if is_name(group) else frame
+            scores[reading] = prior + self._weights.neighbour * (sum(logs) + framed)
         return scores
 
     def _log_neighbour(self, surface: _Surface, side: Side, kind: str, word: str | None, group: str) -> float:
@@ -176,7 +197,10 @@ class EntityLinker:
         presumed = self._weights.word * usual * min(max(math.exp(by_kind), 0.1), 10.0)
         total = surface.uses.get(group, 0) + self._weights.word
         by_word = math.log((counts.get(group, 0) + presumed) / total / usual)
-        trust = self._weights.function if word in FUNCTION_WORDS else 1.0
+        by_word = min(max(by_word, -_MOST_BY_WORD), _MOST_BY_WORD)
+        seen = sum(counts.values())
+        trust = seen / (seen + self._weights.word)
+        trust *= self._weights.function if word in FUNCTION_WORDS else 1.0
         return trust * by_word + (1 - trust) * by_kind
 
     def _surface(self, key: str, evidence: Evidence | None) -> _Surface:
@@ -188,7 +212,7 @@ class EntityLinker:
         title, description = evidence.title, evidence.description
         uses: dict[str, int] = {PLAIN: title.get(PLAIN, 0) + description.get(PLAIN, 0)}
         mass = {}
-        named = any(r.group.casefold() in NAME_GROUPS for r in readings)
+        named = any(is_name(r.group) for r in readings)
         in_description = weights.description if named else weights.reference
         for r in readings:
             in_title, in_text = title.get(r.name, 0), description.get(r.name, 0)
@@ -200,20 +224,26 @@ class EntityLinker:
         beside = {"left": evidence.left, "right": evidence.right}
         return _Surface(_log_priors(mass, plain, weights), uses, beside)
 
-    def _with_company(self, scores: LogScores, company: Sequence[Reading]) -> LogScores:
-        """Return the scores of one span with what the likely readings of the others say of it."""
+    def _with_company(self, scores: LogScores, company: Mapping[Reading, bool]) -> LogScores:
+        """Return the scores of one span with what the likely readings of the others say of it.
+
+        Args:
+            scores: of the span's readings.
+            company: reading of another span -> whether it stands later.
+        """
         weight = self._weights.company
         return {
             reading: score
             if reading is None
-            else score + weight * sum(self._log_lift(reading, other) for other in company)
+            else score + weight * sum(self._log_lift(reading, other, later=later) for other, later in company.items())
             for reading, score in scores.items()
         }
 
-    def _log_lift(self, reading: Reading, other: Reading) -> float:
+    def _log_lift(self, reading: Reading, other: Reading, *, later: bool) -> float:
         """Return log P(reading, other) / (P(reading) P(other)) over products, smoothed towards 0."""
         if reading.group == other.group:
-            return 0.0 if reading.value == other.value else self._weights.rival
+            head = self._weights.head if later and not is_name(reading.group) else 0.0
+            return 0.0 if reading.value == other.value else self._weights.rival + head
         pairs = self._statistics.pairs.get(reading.name)
         if pairs is None:
             return 0.0
@@ -244,6 +274,12 @@ def _softmax(scores: LogScores) -> dict[Reading | None, float]:
     weights = {reading: math.exp(score - highest) for reading, score in scores.items()}
     total = sum(weights.values())
     return {reading: weight / total for reading, weight in weights.items()}
+
+
+def _sharpened(probability: float, sharpness: float) -> float:
+    """Return the probability whose odds are those of `probability` to the power of `sharpness`."""
+    for_it, against = math.pow(probability, sharpness), math.pow(1 - probability, sharpness)
+    return for_it / (for_it + against)
 
 
 def _company(alone: Sequence[LogScores]) -> dict[Reading, set[int]]:

@@ -18,11 +18,19 @@ class KnownQuery:
         kind: groups queries in the scores.
         text: the words typed.
         entities: `(group, value)` pairs the text names; empty where it names none.
+        groups: the groups whose links are judged; None for all.
+        about: the name or word the query was made to try; empty for none.
     """
 
     kind: str
     text: str
     entities: frozenset[tuple[str, str]]
+    groups: frozenset[str] | None = None
+    about: str = ""
+
+    def judges(self, group: str) -> bool:
+        """Tell whether links to values of `group` are judged."""
+        return self.groups is None or group in self.groups
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,18 +85,25 @@ def _share(part: int, whole: int) -> float:
     return part / whole if whole else 1.0
 
 
+def score_of(query: KnownQuery, linked: Iterable[tuple[str, str]]) -> LinkingScore:
+    """Return the counts of one query whose text was linked to the `(group, value)` pairs `linked`."""
+    found = {pair for pair in linked if query.judges(pair[0])}
+    named = {pair for pair in query.entities if query.judges(pair[0])}
+    return LinkingScore(
+        queries=1,
+        hits=len(found & named),
+        false=len(found - named),
+        missed=len(named - found),
+        untouched=int(found <= named),
+    )
+
+
 def linking_scores(linker: EntityLinker, queries: Iterable[KnownQuery]) -> Mapping[str, LinkingScore]:
     """Return the score of each kind of query, and of `all` together."""
     scores: defaultdict[str, LinkingScore] = defaultdict(LinkingScore)
     for query in queries:
-        linked = {(link.group, link.value) for link in linker.link(query.text)}
-        score = LinkingScore(
-            queries=1,
-            hits=len(linked & query.entities),
-            false=len(linked - query.entities),
-            missed=len(query.entities - linked),
-            untouched=int(linked <= query.entities),
-        )
+        linked = ((link.group, link.value) for link in linker.link(query.text))
+        score = score_of(query, linked)
         scores[query.kind] += score
         scores[ALL_KINDS] += score
     return dict(scores)

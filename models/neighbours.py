@@ -7,8 +7,8 @@ kinds, the edge of a text says nothing, for a query begins and ends where it lik
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Literal
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal, Protocol
 
 from models.lexicon import NAME_GROUPS, PLAIN, Lexicon, Span
 from models.surfaces import Gap, Token
@@ -18,6 +18,8 @@ Side = Literal["left", "right"]
 SIDES: tuple[Side, ...] = ("left", "right")
 
 _SILENT = frozenset({"^", "$"})
+_MOST_FOLLOWING = 5.5
+_SEEN = 0.3  # occurrences presumed of a word behind a name
 _SMOOTHING = 20.0  # occurrences presumed of each reading before any catalogue is read
 _MOST = 1.0  # one kind of neighbour never says more: catalogues are not worded like queries
 _SOURCE_WEIGHTS: Mapping[TextSource, float] = {"title": 1.0, "description": 0.3}
@@ -28,24 +30,42 @@ _FUNCTION_WORDS = (
 )
 FUNCTION_WORDS = frozenset(_FUNCTION_WORDS.split())
 
+# What a shopper says of any product.
+_SHOPPING_WORDS = "buy new latest best cheap online shop sale discount offer offers price original"
+_SHOPPING = frozenset(_SHOPPING_WORDS.split())
+
 
 class NeighbourKinds:
     """Names what stands beside a word: a linkable group, a function word, a number or any word."""
 
-    def __init__(self, lexicon: Lexicon, tokens: Sequence[Token], spans: Sequence[Span]) -> None:
+    def __init__(
+        self, lexicon: Lexicon, tokens: Sequence[Token], spans: Sequence[Span], *, shopping: bool = False
+    ) -> None:
+        """See the class.
+
+        Args:
+            lexicon: of the spans.
+            tokens: of the text.
+            spans: found in them.
+            shopping: the text is a query, in which "buy" and "online" say as little as its edge.
+        """
         self._tokens = tokens
+        self._shopping = shopping
         self._groups = {at: lexicon.readings(span.key)[0].group for span in spans for at in range(span.start, span.end)}
 
     def left(self, span: Span) -> str:
         """Return the kind of what stands before `span`; `^` for nothing."""
         gap = self._tokens[span.start].gap
-        return "^" if gap is Gap.STOP else self._kind(span.start - 1, gap)
+        return "^" if gap is Gap.STOP or self._is_edge(span.start - 1) else self._kind(span.start - 1, gap)
 
     def right(self, span: Span) -> str:
         """Return the kind of what stands after `span`; `$` for nothing."""
-        if span.end == len(self._tokens) or self._tokens[span.end].gap is Gap.STOP:
+        if span.end == len(self._tokens) or self._tokens[span.end].gap is Gap.STOP or self._is_edge(span.end):
             return "$"
         return self._kind(span.end, self._tokens[span.end].gap)
+
+    def _is_edge(self, at: int) -> bool:
+        return self._shopping and self._tokens[at].norm in _SHOPPING
 
     def _kind(self, at: int, gap: Gap) -> str:
         word = self._tokens[at].norm
@@ -98,6 +118,38 @@ _CUES: Mapping[tuple[Side, str], tuple[float, float, float]] = {
     ("right", "w"): (0.6, 0.9, 1.3),
     ("right", "-w"): (0.1, 0.5, 1.5),
 }
+
+
+class _Beside(Protocol):
+    """What is needed of `models.entity_statistics.Evidence`."""
+
+    @property
+    def right(self) -> Mapping[str, Mapping[str, int]]:
+        """The word after -> group or `plain` -> occurrences."""
+        ...
+
+
+class FollowingWords:
+    """Words that the catalogue uses often, but never behind a name of some group: "side" in "lee side"."""
+
+    def __init__(self, evidence: Iterable[_Beside], words: Mapping[str, int]) -> None:
+        self._words = words
+        self._total = max(1, sum(words.values()))
+        self._after: dict[str, Counter[str]] = {}
+        for one in evidence:
+            for word, counts in one.right.items():
+                for group, count in counts.items():
+                    self._after.setdefault(group, Counter())[word] += count
+        self._totals = {group: counts.total() for group, counts in self._after.items()}
+
+    def log_likelihood(self, group: str, span: Span, tokens: Sequence[Token], kind: str) -> float:
+        """Return log P(word after | a name of `group`) / P(word), at most 0; of ordinary words only."""
+        word = right_word(tokens, span)
+        if kind != "w" or word is None or group not in self._totals:
+            return 0.0
+        usual = self._words.get(word, 0) / self._total * self._totals[group]
+        seen = self._after[group][word]
+        return min(0.0, max(-_MOST_FOLLOWING, math.log((seen + _SEEN) / (usual + _SEEN))))
 
 
 class NeighbourCues:

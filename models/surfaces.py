@@ -18,6 +18,8 @@ _WORD = rf"[^\W_](?:[^\W_]|[{_MARKS}])*"
 _TOKEN = re.compile(rf"{_WORD}(?:['\u2019\u02bc]{_WORD})*|[&\uff06]")
 _ACCENTS = re.compile("[\u0300-\u036f]")
 _APOSTROPHE = re.compile(r"['\u2019\u02bc]")
+_POSSESSIVE = re.compile(r"['\u2019\u02bc][sS]$")
+_OR = re.compile(r"(arm|col|fav|flav|glam|harb|hon|hum|lab|neighb|sav|vap|vig)(ou?)r(s?)")
 _STOP = re.compile(r"[,;:!?()\[\]{}|/\\\n\"\u201c\u201d\u00ab\u00bb\u2022\u00b7]|\.\s")
 _HYPHENS = "-\u2010\u2011"
 _ABBREVIATION = 4  # letters; a full stop after a longer word ends a sentence
@@ -43,12 +45,14 @@ class Token(NamedTuple):
         start: offset of its first character in the original text.
         end: offset after its last character.
         gap: what stands before it; `Gap.STOP` at the start of the text.
+        possessive: whether an "'s" was taken off: "levi's" may mean Levis.
     """
 
     norm: str
     start: int
     end: int
     gap: Gap
+    possessive: bool = False
 
 
 def tokenize(text: str) -> list[Token]:
@@ -63,7 +67,7 @@ def tokenize(text: str) -> list[Token]:
         if before >= 0:
             between = text[before:start]
             gap = Gap.SPACE if between == " " else _gap(between, tokens[-1].norm)
-        tokens.append(Token(norm, start, end, gap))
+        tokens.append(Token(norm, start, end, gap, _POSSESSIVE.search(match.group()) is not None))
         before = end
     return tokens
 
@@ -116,9 +120,17 @@ def spellings(value: str, *, name: bool) -> Iterator[tuple[str, ...]]:
         yield whole
     if "and" in words[1:-1]:
         yield tuple(word for word in words if word != "and")
+    other = tuple(_OR.sub(_other_or, word) if _OR.fullmatch(word) else word for word in words)
+    if other != words:
+        yield other
     if not name:
         for last in number_forms(words[-1]):
             yield (*words[:-1], last)
+
+
+def _other_or(match: re.Match[str]) -> str:
+    """Return "color" for "colour", and the other way round."""
+    return f"{match[1]}{'o' if match[2] == 'ou' else 'ou'}r{match[3]}"
 
 
 def number_forms(word: str) -> set[str]:
