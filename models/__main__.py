@@ -9,6 +9,7 @@ import os
 # Spinning OpenMP workers starve each other where cores are shared; read by the runtime when torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -75,7 +76,7 @@ def train(
     with _one_line_on_failure():
         config = load_config(config_path, overrides)
         feed = Feed.open(catalogue)
-        sets = "".join(f" --set {override}" for override in overrides)
+        sets = "".join(f" --set {shlex.quote(override)}" for override in overrides)
         command = f"python -m models train --config {config_path.name} --catalogue {feed.name}{sets}"
         provenance = Provenance(command=command, commit=_commit())
         card = fit(config, feed, out, resume=resume, provenance=provenance, report=_report)
