@@ -1,8 +1,7 @@
 """Model and losses joined: a batch of examples to one number to descend.
 
 The contrastive losses of EI-CLIP (CVPR 2022, section 3.4): image with fused text, with words, and with entities,
-together and one group at a time. A model without entity encoders has the one with words only. The temperature is
-learnt by the losses that read words; entities, which many pictures share, would soften it for all.
+together and one group at a time. A model without entity encoders has the one with words only.
 """
 
 import math
@@ -138,7 +137,7 @@ def _entity_loss(views: _Views) -> Tensor:
         return views.parts.sum() * 0
     texts = F.normalize(views.parts[stated, 1:].sum(dim=1), dim=-1)
     keys = [tuple(row) for row in views.rows[stated].tolist()]
-    return symmetric_info_nce(views.images[stated], texts, views.scale.detach(), same(keys, texts.device))
+    return symmetric_info_nce(views.images[stated], texts, views.scale, same(keys, texts.device))
 
 
 def _group_loss(views: _Views) -> Tensor:
@@ -153,5 +152,5 @@ def _group_loss(views: _Views) -> Tensor:
             continue
         texts = F.normalize(views.parts[stated, 1 + k], dim=-1)
         positives = same(views.rows[stated, k].tolist(), texts.device)
-        losses.append(symmetric_info_nce(views.images[stated], texts, views.scale.detach(), positives))
+        losses.append(symmetric_info_nce(views.images[stated], texts, views.scale, positives))
     return torch.stack(losses).mean() if losses else views.parts.sum() * 0
