@@ -77,6 +77,7 @@ class _Uses:
         self._neighbours: defaultdict[tuple[str, Side], dict[str, Counter[str]]] = defaultdict(dict)
         self._held: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self._words: Counter[str] = Counter()
+        self._title_words: Counter[str] = Counter()
         self._pairs: Counter[tuple[str, str]] = Counter()
         self._contested: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
         for key in lexicon.keys:
@@ -91,11 +92,13 @@ class _Uses:
         texts: dict[TextSource, str] = {"title": product.title, "description": product.description}
         for source, text in texts.items():
             tokens = tokenize(text)
-            words.update(token.norm for token in tokens)
+            found = {token.norm for token in tokens}
+            words |= found
+            if source == "title":
+                self._title_words.update(found)
             self._add_text(source, tokens, values)
         self._words.update(words)
-        if len(self._words) > _MAX_WORDS_HELD:
-            self._words = Counter(dict(self._words.most_common(_MAX_WORDS_HELD // 2)))
+        self._words, self._title_words = _bounded(self._words), _bounded(self._title_words)
         self._add_held(values)
         self._add_pairs(values)
 
@@ -171,9 +174,9 @@ class _Uses:
         for (name, other), count in self._pairs.items():
             if name in names:
                 pairs[name][other] = count
-        frequent = sorted(self._words.items(), key=lambda item: (-item[1], item[0]))[:_MAX_WORDS]
         return {
-            "words": {word: count for word, count in frequent if count >= _MIN_WORD_PRODUCTS},
+            "words": _frequent(self._words),
+            "title_words": _frequent(self._title_words),
             "evidence": {key: self._evidence(key) for key in open_keys},
             "contexts": self._nested_contexts(),
             "pairs": pairs,
@@ -201,6 +204,15 @@ class _Uses:
         for (source, side, group, kind), count in self._contexts.items():
             nested.setdefault(source, {}).setdefault(side, {}).setdefault(group, {})[kind] = count
         return nested
+
+
+def _bounded(words: Counter[str]) -> Counter[str]:
+    return words if len(words) <= _MAX_WORDS_HELD else Counter(dict(words.most_common(_MAX_WORDS_HELD // 2)))
+
+
+def _frequent(words: Counter[str]) -> dict[str, int]:
+    ranked = sorted(words.items(), key=lambda item: (-item[1], item[0]))[:_MAX_WORDS]
+    return {word: count for word, count in ranked if count >= _MIN_WORD_PRODUCTS}
 
 
 def _most_frequent(neighbours: Mapping[str, Counter[str]]) -> dict[str, Counter[str]]:

@@ -55,6 +55,8 @@ class EntityStatistics(BaseModel):
         groups: the entity groups, in order.
         vocabulary: group -> value -> products, of entity groups and of closed attributes (colours, ...).
         words: word -> products whose text holds it; the frequent ones.
+        title_words: word -> products whose title holds it; the frequent ones. Empty in statistics stored by older
+            code: then nothing is concluded from it.
         evidence: key of a surface (see `models.surfaces`) with more than one reading -> its evidence.
         contexts: kind of text -> side -> group or `plain` -> kind of neighbour -> occurrences.
         pairs: reading -> reading of another group -> products that have both; only of open readings.
@@ -68,6 +70,7 @@ class EntityStatistics(BaseModel):
     groups: tuple[str, ...]
     vocabulary: Mapping[str, Counts]
     words: Counts
+    title_words: Counts = Field(default_factory=dict)
     evidence: Mapping[str, Evidence]
     contexts: Mapping[TextSource, Mapping[Side, Mapping[str, Counts]]]
     pairs: Mapping[str, Counts]

@@ -24,12 +24,14 @@ from models.neighbours import (
     left_word,
     right_word,
 )
+from models.plain_words import PlainWords, is_ordinary
 from models.surfaces import Token, tokenize
 
 _MAX_TOKENS = 512
 _SURE = 0.6  # probability from which the reading of one surface speaks for those of the others
 _TINY = 1e-3
 _MOST_BY_WORD = 3.0  # one neighbouring word never says more
+_MOST_SOLD = -1.5  # the same of a word that names products, seldom as it may stand behind a name
 _MOST_COMPANY = 12  # readings of one text that speak for others: bounds the time
 
 LogScores = dict[Reading | None, float]
@@ -75,6 +77,7 @@ class LinkingWeights:
         together: products presumed when co-occurrences are smoothed.
         rival: log likelihood of a reading when the text names another value of its group.
         head: the same on top where the other value comes later, for the last noun of a phrase is its head.
+        ordinary: of the plain word for a name that is an ordinary word, times the other readings' weight.
         sharpness: factor of the log odds of a link at last; it moves no link across one half.
     """
 
@@ -92,6 +95,7 @@ class LinkingWeights:
     rival: float = -1.5
     head: float = -1.0
     sharpness: float = 1.5
+    ordinary: float = 0.06
 
 
 DEFAULT_WEIGHTS = LinkingWeights()
@@ -130,6 +134,7 @@ class EntityLinker:
         self._misspellings = Misspellings(self._lexicon, statistics.words, self._groups)
         self._cues = NeighbourCues(statistics.contexts)
         self._following = FollowingWords(statistics.evidence.values(), statistics.words)
+        self._plain = PlainWords(statistics.title_words, statistics.words)
         self._open = {key: self._surface(key, evidence) for key, evidence in statistics.evidence.items()}
 
     def link(self, text: str) -> list[EntityLink]:
@@ -172,14 +177,26 @@ class EntityLinker:
         ]
         if not any(reading is not None and is_name(reading.group) for reading in surface.priors):
             beside = [(side, kind, word) for side, kind, word in beside if not is_joint(side, tokens, span)]
-        frame = frame_of_noun(tokens, span)
+        shown = {
+            group: [side for side, _, word in beside if word and surface.beside[side].get(word, {}).get(group)]
+            for group in {r.group for r in surface.priors if r is not None}
+        }
         scores: LogScores = {}
         for reading, prior in surface.priors.items():
             group = PLAIN if reading is None else reading.group
             logs = [self._log_neighbour(surface, side, kind, word, group) for side, kind, word in beside]
             if is_name(group):
-                logs.append(self._following.log_likelihood(group, span, tokens, kinds.right(span)))
-            framed = 0.0 if reading is None else frame_of_name(tokens, span, kinds) if is_name(group) else frame
+                following = self._following.log_likelihood(group, span, tokens, kinds.right(span))
+                logs.append(max(following, _MOST_SOLD) if self._plain.sells(right_word(tokens, span)) else following)
+            framed = 0.0
+            if reading is not None and is_name(group):
+                framed = frame_of_name(tokens, span, kinds) + self._plain.of_name(tokens, span, kinds, shown[group])
+            elif reading is not None:
+                framed = frame_of_noun(tokens, span)
+                if group == "category":
+                    modifies = self._plain.of_noun(tokens, span, kinds, shown[group])
+                    following = self._following.log_likelihood(group, span, tokens, kinds.right(span))
+                    framed += min(modifies, 0.5 * following) if modifies else 0.0
             scores[reading] = prior + self._weights.neighbour * (sum(logs) + framed)
         return scores
 
@@ -208,7 +225,7 @@ class EntityLinker:
         weights, readings = self._weights, self._lexicon.readings(key)
         if evidence is None:
             mass = {r: weights.held * self._lexicon.total(r.group, r.value) for r in readings}
-            return _Surface(_log_priors(mass, 0.0, weights), {}, {"left": {}, "right": {}})
+            return _Surface(_log_priors(mass, self._presumed(key, mass), weights), {}, {"left": {}, "right": {}})
         title, description = evidence.title, evidence.description
         uses: dict[str, int] = {PLAIN: title.get(PLAIN, 0) + description.get(PLAIN, 0)}
         mass = {}
@@ -220,9 +237,16 @@ class EntityLinker:
             held = weights.held * evidence.held.get(r.name, 0)
             mass[r] = held + weights.title * in_title + in_description * in_text
         plain = weights.title * title.get(PLAIN, 0) + in_description * description.get(PLAIN, 0)
+        plain = max(plain, self._presumed(key, mass))
         beside: Mapping[Side, Mapping[str, Mapping[str, int]]]
         beside = {"left": evidence.left, "right": evidence.right}
         return _Surface(_log_priors(mass, plain, weights), uses, beside)
+
+    def _presumed(self, key: str, mass: Mapping[Reading, float]) -> float:
+        """Return the weight presumed of the plain word because the surface is one; 0 where titles were not counted."""
+        ordinary = self._statistics.title_words and is_ordinary(key)
+        names = sum(weight for reading, weight in mass.items() if is_name(reading.group)) if ordinary else 0.0
+        return self._weights.ordinary * names
 
     def _with_company(self, scores: LogScores, company: Mapping[Reading, bool]) -> LogScores:
         """Return the scores of one span with what the likely readings of the others say of it.

@@ -16,11 +16,11 @@ def _words(text: str) -> frozenset[str]:
 
 
 _LABELS = _words("brand label designer")
-_BEFORE_VERBS = _words("i you we they he she can could will would should never always let me cannot cant")
+_BEFORE_VERBS = _words("i you we they he she who can could will would should never always let me cannot cant")
 _BEFORE_TO = _words("similar next close compared equal identical related according due thanks")
-_DETERMINERS = _words("a an the no our my your this that")
+_DETERMINERS = _words("a an the no any some one every each another our my your this that")
 _AFTER_NAMES = _words("logo brand branding label range collection store shop style signature print")
-_AFTER_WORDS = _words("of the a an my your what who how which when where why it me him them if")
+_AFTER_WORDS = _words("of the a an my your what who how which when where why it me him them if so not")
 _AFTER_VERBS = _words("this that your my our what how who me it out up")
 _AFTER_RANKS = _words("quality rated selling seller sellers notch class choice pick picks ten tier 10 100")
 _PLACES = _words("at on to over")

@@ -133,4 +133,4 @@ FRESH_PHRASES: dict[str, tuple[str, ...]] = {
         "free spirit {category}",
     ),
 }  # fmt: skip
-"""The same, written afterwards and never tuned with."""
+"""The same, written afterwards; open words (`models.plain_words`) were weighed with these in view too."""
