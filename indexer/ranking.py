@@ -21,6 +21,7 @@ from indexer.products import fold_value
 
 MIN_CANDIDATES = 256
 OVERSAMPLE = 4  # candidates fetched per place in the answer, from each index
+_QUERY_WORDS = 12  # a longer text is prose; few queries of shoppers are
 MOST_NAMED = 20_000  # products with the named entities that are scored besides; more are left to the indexes
 
 Floats = NDArray[np.float32]
@@ -34,6 +35,14 @@ class NamedEntity:
     group: str
     value: str
     weight: float
+
+
+def part_of_text(text: str) -> float:
+    """Return how large a part of `text` a name read from its words is, in 0..1: all of a query, little of prose.
+
+    A shopper names what is wanted; in a description most names are only mentioned ("smells like autumn").
+    """
+    return min(1.0, _QUERY_WORDS / max(1, len(text.split())))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from indexer.products import fold_value
-from indexer.ranking import NamedEntity
+from indexer.ranking import NamedEntity, part_of_text
 from models.entities import EntityLink, EntityLinker
 from service.errors import InvalidRequestError
 from service.query import Query, TextPart
@@ -47,15 +47,22 @@ class LinkedEntity:
 def named_entities(query: Query, links: Sequence[LinkedEntity]) -> list[tuple[int, NamedEntity]]:
     """Return what the query's wanted texts name, each with the number of its part.
 
-    A part's entities share its weight among all that is wanted, each discounted by its probability.
+    A part's entities share its weight among all that is wanted, each discounted by its probability and, where it
+    was read from words, by how small a part of them it is.
     """
     wanted = sum(part.weight for part in query.parts if part.weight > 0)
     counts = Counter(link.query for link in links)
     return [
-        (link.query, NamedEntity(link.group, link.value, link.probability * share / counts[link.query]))
+        (link.query, NamedEntity(link.group, link.value, _sureness(query, link) * share / counts[link.query]))
         for link in links
         if (share := query.parts[link.query].weight / wanted) > 0
     ]
+
+
+def _sureness(query: Query, link: LinkedEntity) -> float:
+    part = query.parts[link.query]
+    read = link.source == "linked" and isinstance(part, TextPart)
+    return link.probability * part_of_text(part.text) if read else link.probability
 
 
 class Spellings:

@@ -9,7 +9,7 @@ import pytest
 from indexer import ranking
 from indexer.manifest import FusionWeights
 from indexer.products import ProductTable, ProductWriter
-from indexer.ranking import NamedEntity, rank
+from indexer.ranking import NamedEntity, part_of_text, rank
 from models.product import Product
 
 BRANDS = ["Ember", "EMBER", "Ruby", None]
@@ -93,3 +93,8 @@ def test_an_unknown_value_changes_nothing(bundle, q):
     np.testing.assert_array_equal(with_named.scores, without.scores)
     assert with_named.named.shape == (20, 2)
     assert without.named.shape == (20, 0)
+
+
+@pytest.mark.parametrize(("words", "part"), [(0, 1.0), (1, 1.0), (12, 1.0), (24, 0.5), (120, 0.1)])
+def test_a_name_is_a_smaller_part_of_a_longer_text(words, part):
+    assert part_of_text(" ".join(["word"] * words)) == pytest.approx(part)

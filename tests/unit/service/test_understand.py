@@ -117,3 +117,12 @@ def test_entities_count_by_the_weight_of_their_part_and_their_probability():
         (0, "category", pytest.approx(0.75 / 2)),
         (1, "brand", pytest.approx(0.25 * 0.8)),
     ]
+
+
+def test_a_name_in_prose_counts_for_little_unless_the_caller_states_it():
+    prose = " ".join(["smells like autumn in the workshop,"] * 8)  # 48 words
+    read = LinkedEntity(0, "season", "Autumn", "autumn", 12, 18, 0.9, "linked", known=True)
+    stated = LinkedEntity(0, "season", "Autumn", None, None, None, 1.0, "caller", known=True)
+    parts = (TextPart(prose, 1.0, "q"),)
+    weights = [entity.weight for link in (read, stated) for _, entity in named_entities(Query(parts), [link])]
+    assert weights == [pytest.approx(0.9 * 12 / 48), 1.0]
