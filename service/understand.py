@@ -61,8 +61,9 @@ def named_entities(query: Query, links: Sequence[LinkedEntity]) -> list[tuple[in
 
 def _sureness(query: Query, link: LinkedEntity) -> float:
     part = query.parts[link.query]
-    read = link.source == "linked" and isinstance(part, TextPart)
-    return link.probability * part_of_text(part.text) if read else link.probability
+    if link.source == "linked" and isinstance(part, TextPart):
+        return link.probability * part_of_text(part.text)
+    return link.probability
 
 
 class Spellings:
