@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 from types import ModuleType
 from typing import Protocol, cast
 
@@ -74,6 +75,8 @@ open_clip = _import_open_clip()
 
 
 MOST_ELONGATED = 16
+
+_ONE_AT_A_TIME = Lock()
 
 
 def resizing(recipe: PixelRecipe) -> Callable[[Image.Image], Image.Image]:
@@ -215,15 +218,19 @@ class Backbone(nn.Module):
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep open_clip's remarks on the root logger, and the handler they would install, out of the program."""
-    root = logging.getLogger()
-    before, level = list(root.handlers), logging.root.manager.disable
-    logging.disable(logging.ERROR)
-    try:
-        yield
-    finally:
-        logging.disable(level)
-        root.handlers[:] = before
+    """Keep open_clip's remarks on the root logger, and the handler they would install, out of the program.
+
+    Logging is the whole process's: two threads at once would each put back what the other had changed.
+    """
+    with _ONE_AT_A_TIME:
+        root = logging.getLogger()
+        before, level = list(root.handlers), logging.root.manager.disable
+        logging.disable(logging.ERROR)
+        try:
+            yield
+        finally:
+            logging.disable(level)
+            root.handlers[:] = before
 
 
 def open_backbone(source: str, *, weights: bool = True) -> Backbone:

@@ -4,6 +4,7 @@ import builtins
 import json
 import logging
 import sys
+import threading
 import time
 
 import numpy as np
@@ -249,3 +250,29 @@ def test_a_long_picture_keeps_its_middle(tiny, tmp_path):
     image = Image.new("RGB", (4_000, 100), "blue")
     image.paste("red", (1_800, 0, 2_200, 100))
     assert (tiny.backbone(tmp_path).prepare_images([image]) == (255, 0, 0)).all()
+
+
+def test_models_opened_in_threads_leave_logging_as_it_was():
+    """Each puts back what it found: the second must not find what the first has changed for the moment."""
+    before = logging.root.manager.disable
+    first_in, first_out, second_in = threading.Event(), threading.Event(), threading.Event()
+
+    def first():
+        with clip._quiet():
+            first_in.set()
+            first_out.wait(5)
+
+    def second():
+        first_in.wait(5)
+        with clip._quiet():
+            second_in.set()
+            at_work.join(5)
+
+    at_work, other = threading.Thread(target=first), threading.Thread(target=second)
+    at_work.start()
+    other.start()
+    assert not second_in.wait(0.2)
+    first_out.set()
+    other.join(5)
+    assert second_in.is_set()
+    assert logging.root.manager.disable == before
