@@ -12,13 +12,12 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import shlex
 import shutil
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
 
+from models.flags import CATALOGUE, one_line_on_failure
 from models.linking_cli import linking
 from models.study.cli import reproduce
 
@@ -28,33 +27,14 @@ if TYPE_CHECKING:
 _DIRECTORY = Path(__file__).parent
 
 
-_CATALOGUE = click.option(
-    "--catalogue",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="Parquet feed, or a folder with catalogue.parquet.",
-)
-
-
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 def main() -> None:
     """Train and measure the encoders of Catalens."""
 
 
-@contextmanager
-def _one_line_on_failure() -> Iterator[None]:
-    """Turn what callers can mend into one line and exit code 1."""
-    try:
-        yield
-    except ValueError as error:  # every domain exception of `models` is one
-        raise click.ClickException(str(error)) from error
-    except KeyboardInterrupt as error:
-        raise click.ClickException("stopped; --resume goes on from the last save") from error
-
-
 @main.command()
 @click.option("--config", "config_path", type=click.Path(path_type=Path), required=True, help="TOML file.")
-@_CATALOGUE
+@CATALOGUE
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the checkpoint.")
 @click.option("--resume", is_flag=True, help="Go on from the state in --out, if there is one.")
 @click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Override one setting.")
@@ -73,7 +53,7 @@ def train(
     from models.train.feed import Feed
     from models.train.loop import Provenance, fit
 
-    with _one_line_on_failure():
+    with one_line_on_failure("stopped; --resume goes on from the last save"):
         config = load_config(config_path, overrides)
         feed = Feed.open(catalogue)
         sets = "".join(f" --set {shlex.quote(override)}" for override in overrides)
@@ -114,7 +94,7 @@ class _ManyAgainst(click.Command):
 
 @main.command()
 @click.option("--encoder", default="mini", show_default=True, help="mini, a checkpoint folder, ARCH/tag, or hf-hub:id.")
-@_CATALOGUE
+@CATALOGUE
 @click.option("--split", default="test", show_default=True, help="Value of the split column.")
 @click.option(
     "--candidates", type=click.Choice(["full", "100"]), default="full", show_default=True,
@@ -162,7 +142,7 @@ def evaluate(
     from models.tables import evaluation_table
     from models.train.feed import Feed
 
-    with _one_line_on_failure():
+    with one_line_on_failure():
         protocol = Protocol(
             split=split,
             candidates=candidates,
@@ -196,14 +176,14 @@ def compare(
     from models.compare import compare_files
     from models.tables import comparison_json, comparison_table
 
-    with _one_line_on_failure():
+    with one_line_on_failure():
         found = compare_files(runs, against)
     click.echo(comparison_json(found) if as_json else comparison_table(found))
 
 
 @main.command()
 @click.option("--encoder", default="mini", show_default=True, help="mini, a checkpoint folder, ARCH/tag, or hf-hub:id.")
-@_CATALOGUE
+@CATALOGUE
 @click.option("--split", default="val", show_default=True, help="Value of the split column.")
 @click.option("--limit", type=click.IntRange(min=2), help="Products, at most.")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="HTML file.")
@@ -224,7 +204,7 @@ def report(
     from models.report.page import page
     from models.train.feed import Feed
 
-    with _one_line_on_failure():
+    with one_line_on_failure():
         counts = training_counts(encoder)
         found = collect(load_encoder(encoder, device), Feed.open(catalogue), split=split, limit=limit, counts=counts)
         try:

@@ -107,7 +107,7 @@ def catalogue_linker(feed: Feed, groups: Sequence[str]) -> Link:
     Raises:
         DataError: the catalogue cannot be read, or has no such split.
     """
-    products = [item.product for item in feed.items(_LEARNT_FROM, pictures=1)]
+    products = list(feed.products(_LEARNT_FROM))
     return cache(EntityLinker(EntityStatistics.collect(products, groups)).link)
 
 

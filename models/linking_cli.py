@@ -9,43 +9,16 @@ from typing import TYPE_CHECKING
 
 import click
 
+from models.flags import CATALOGUE, one_line_on_failure
+
 if TYPE_CHECKING:
     from models.entity_statistics import EntityStatistics
     from models.linking_queries import Half
-    from models.product import Product
-
-
-def split_products(path: Path, split: str) -> "list[Product]":
-    """Return the products of one split of a feed, without their pictures, in the order of the file.
-
-    Raises:
-        DataError: the file cannot be read, a row is no product, or the split is empty.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-    from pydantic import ValidationError
-
-    from models.product import product_from_row
-    from models.train.feed import BYTES_COLUMN, DataError
-
-    products: list[Product] = []
-    try:
-        with pq.ParquetFile(path) as file:
-            columns = [name for name in file.schema_arrow.names if name not in (BYTES_COLUMN, "images")]
-            for batch in file.iter_batches(columns=columns):
-                products += [product_from_row(row) for row in batch.to_pylist() if row["split"] == split]
-    except (OSError, pa.ArrowException, ValidationError) as error:
-        raise DataError(f"cannot read {path}: {str(error).splitlines()[0]}") from error
-    if not products:
-        raise DataError(f"{path} has no product in the split {split!r}")
-    return products
+    from models.train.feed import Feed
 
 
 @click.command()
-@click.option(
-    "--catalogue", type=click.Path(path_type=Path), required=True,
-    help="Parquet feed, or a folder with catalogue.parquet.",
-)  # fmt: skip
+@CATALOGUE
 @click.option("--split", default="val", show_default=True, help="Whose products the queries are worded after.")
 @click.option("--train-split", default="train", show_default=True, help="Whose products the linker has counted.")
 @click.option(
@@ -75,12 +48,10 @@ def linking(
     from models.linking_report import LinkingFigures, calibration, linking_table, measure_linking
     from models.train.feed import Feed
 
-    try:
+    with one_line_on_failure():
         feed = Feed.open(catalogue)
-        counted = _counted(feed.path, train_split, statistics)
-        queries = linking_queries(counted, split_products(feed.path, split), seed=seed, count=count, half=brands)
-    except ValueError as error:  # every domain exception of `models` is one
-        raise click.ClickException(str(error)) from error
+        counted = _counted(feed, train_split, statistics)
+        queries = linking_queries(counted, list(feed.products(split)), seed=seed, count=count, half=brands)
     kinds, words, judged, link_ms = measure_linking(EntityLinker(counted, threshold=0.0), queries)
     ece, reliability = calibration(judged)
     figures = LinkingFigures(
@@ -98,12 +69,12 @@ def linking(
     click.echo(figures.model_dump_json(indent=2) if as_json else linking_table(figures))
 
 
-def _counted(path: Path, split: str, stored: Path | None) -> "EntityStatistics":
+def _counted(feed: "Feed", split: str, stored: Path | None) -> "EntityStatistics":
     from models.entity_statistics import EntityStatistics
 
     if stored is not None and stored.is_file():
         return EntityStatistics.from_json(stored.read_bytes())
-    counted = EntityStatistics.collect(split_products(path, split))
+    counted = EntityStatistics.collect(list(feed.products(split)))
     if stored is not None:
         stored.write_text(counted.to_json())
     return counted

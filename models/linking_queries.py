@@ -26,7 +26,7 @@ from models.linking_words import (
     COMMON_WORDS,
     COMPOSITION_FORMS,
     CUED_FORMS,
-    FRESH_PHRASES,
+    MORE_PHRASES,
     OTHER_NAMES,
     PLACEHOLDERS,
     PLAIN_PHRASES,
@@ -357,7 +357,7 @@ def linking_queries(
     uses = list(plain_uses(products, ambiguous, group))
     judged = frozenset({group})
     queries += _distinct(lambda: _plain(rng, uses, judged), count)
-    phrases = {"tune": (PLAIN_PHRASES,), "report": (FRESH_PHRASES,), "all": (PLAIN_PHRASES, FRESH_PHRASES)}[half]
+    phrases = {"tune": (PLAIN_PHRASES,), "report": (MORE_PHRASES,), "all": (PLAIN_PHRASES, MORE_PHRASES)}[half]
     queries += [writer.phrase(w, form) for of in phrases for w, forms in of.items() for form in forms]
     return queries
 

@@ -106,7 +106,7 @@ PLAIN_PHRASES: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 """Five words in their everyday sense, each in several phrases; the linker was tuned with these in view."""
 
-FRESH_PHRASES: dict[str, tuple[str, ...]] = {
+MORE_PHRASES: dict[str, tuple[str, ...]] = {
     "top": (
         "top trends of the season", "top seller", "at the top of the stairs", "{category} for the top management",
         "top to bottom", "on top of the world", "top gear", "top speed", "the top drawer", "top gifts under 500",

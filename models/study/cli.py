@@ -10,13 +10,12 @@ from typing import Never
 
 import click
 
+from models.flags import CATALOGUE, one_line_on_failure
+
 
 @click.command()
 @click.option("--study", "study_path", type=click.Path(path_type=Path), required=True, help="TOML file.")
-@click.option(
-    "--catalogue", type=click.Path(path_type=Path), required=True,
-    help="Parquet feed, or a folder with catalogue.parquet.",
-)  # fmt: skip
+@CATALOGUE
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of runs, tables and plots.")
 @click.option("--split", default="val", show_default=True, help="What is measured.")
 @click.option("--jobs", default=1, show_default=True, type=click.IntRange(min=1), help="Runs at once.")
@@ -49,17 +48,14 @@ def reproduce(
 
     before = signal.signal(signal.SIGTERM, _interrupted)  # so that a study told to end ends its trainings
     try:
-        study, store, name = load_study(study_path), Store(out, split), Feed.open(catalogue).name
-        runs = study.runs(only)
-        failures = [] if tables_only else Driver(study, store, catalogue, jobs, report).run(runs)
-        records, unusable = store.records(study)
-        command = f"python -m models reproduce --study {study_path.name} --catalogue {name} --split {split}"
-        write_report(study, store, records, command)
-        answer = json.dumps(figures(study, records), indent=1) if as_json else str(out / "report.html")
-    except ValueError as error:  # every domain exception of `models` is one
-        raise click.ClickException(str(error)) from error
-    except KeyboardInterrupt as error:
-        raise click.ClickException("stopped; the same command goes on") from error
+        with one_line_on_failure("stopped; the same command goes on"):
+            study, store, name = load_study(study_path), Store(out, split), Feed.open(catalogue).name
+            runs = study.runs(only)
+            failures = [] if tables_only else Driver(study, store, catalogue, jobs, report).run(runs)
+            records, unusable = store.records(study)
+            command = f"python -m models reproduce --study {study_path.name} --catalogue {name} --split {split}"
+            write_report(study, store, records, command)
+            answer = json.dumps(figures(study, records), indent=1) if as_json else str(out / "report.html")
     finally:
         signal.signal(signal.SIGTERM, before)
     click.echo(answer)

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from models.clip import CONFIG_FILE
 from models.measured import LevelName
 from models.product import TextField
-from models.protocols import CATEGORY, Protocol
+from models.protocols import CATEGORY, Candidates, EntitySource, Protocol
 from models.train.config import ConfigError, TrainConfig, load_config
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
@@ -34,10 +34,10 @@ class _Section(BaseModel):
 class ProtocolSpec(_Section):
     """`models.protocols.Protocol` without the split, which is an argument."""
 
-    candidates: Literal["full", "100"] = "full"
+    candidates: Candidates = "full"
     pictures: Positive = 1
     limit: Positive | None = None
-    entities: Literal["given", "none", "linked"] = "given"
+    entities: EntitySource = "given"
     withheld: tuple[str, ...] = ()
     text_fields: tuple[TextField, ...] | None = None
     category_group: str = CATEGORY

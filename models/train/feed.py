@@ -100,11 +100,26 @@ class Feed:
         if not found:
             raise DataError(f"{self.path} has no product with a picture in the split {split!r}")
 
-    def _rows(self) -> Iterator[tuple[int, dict[str, object]]]:
+    def products(self, split: str) -> Iterator[Product]:
+        """Yield the products of `split`, with pictures or without, in the order of the file; pictures are not read.
+
+        Raises:
+            DataError: a row cannot be read, or the split is empty.
+        """
+        found = False
+        for number, row in self._rows(leaving_out=BYTES_COLUMN):
+            if row.get(_SPLIT) == split:
+                found = True
+                yield self._product(number, row)
+        if not found:
+            raise DataError(f"{self.path} has no product in the split {split!r}")
+
+    def _rows(self, leaving_out: str | None = None) -> Iterator[tuple[int, dict[str, object]]]:
         number = 0
         try:
             with pq.ParquetFile(self.path) as file:
-                for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE):
+                columns = [name for name in file.schema_arrow.names if name != leaving_out]
+                for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE, columns=columns):
                     for row in batch.to_pylist():
                         number += 1
                         yield number, row
@@ -113,15 +128,18 @@ class Feed:
 
     def _item(self, number: int, row: dict[str, object], pictures: int | None) -> Item:
         stored = row.pop(BYTES_COLUMN, None)
+        product = self._product(number, row)
+        if isinstance(stored, list) and stored:
+            return Item(product, tuple(stored[:pictures]))
+        return Item(product, tuple(self._picture(product, image) for image in product.images[:pictures]))
+
+    def _product(self, number: int, row: dict[str, object]) -> Product:
         try:
-            product = product_from_row(row)
+            return product_from_row(row)
         except ValidationError as error:
             first = error.errors()[0]
             field = ".".join(map(str, first["loc"]))
             raise DataError(f"{self.path}: row {number}: {field}: {first['msg']}") from error
-        if isinstance(stored, list) and stored:
-            return Item(product, tuple(stored[:pictures]))
-        return Item(product, tuple(self._picture(product, image) for image in product.images[:pictures]))
 
     def _picture(self, product: Product, image: str) -> bytes:
         if "://" in image:

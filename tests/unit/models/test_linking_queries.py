@@ -6,7 +6,7 @@ import pytest
 
 from models.entities import EntityStatistics
 from models.linking_queries import Kind, half_of, linking_queries, names_of, plain_uses
-from models.linking_words import FRESH_PHRASES, PLAIN_PHRASES
+from models.linking_words import MORE_PHRASES, PLAIN_PHRASES
 from models.product import Product
 from models.surfaces import value_words
 
@@ -112,7 +112,7 @@ def test_the_five_words_come_in_several_phrases(by_kind):
     words = [q.about for q in by_kind[Kind.PHRASE]]
     assert {word: words.count(word) for word in words} == dict.fromkeys(PLAIN_PHRASES, 2 * 12)
     assert set(words) == {"top", "guess", "diesel", "lee", "free"}
-    assert not {f for forms in PLAIN_PHRASES.values() for f in forms} & {f for fs in FRESH_PHRASES.values() for f in fs}
+    assert not {f for forms in PLAIN_PHRASES.values() for f in forms} & {f for fs in MORE_PHRASES.values() for f in fs}
     assert all(q.about in value_words(q.text) for q in by_kind[Kind.PHRASE])
 
 
