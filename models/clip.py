@@ -15,12 +15,13 @@ from functools import lru_cache
 from pathlib import Path
 from threading import Lock
 from types import ModuleType
-from typing import Protocol, cast
+from typing import Protocol, Self, cast
 
 import httpx
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from PIL import Image
 from pydantic import JsonValue
 from safetensors import SafetensorError
@@ -73,6 +74,7 @@ def _import_open_clip() -> ModuleType:
 
 open_clip = _import_open_clip()
 
+from models.trunk import TrunkError, load_trunk  # noqa: E402 - timm, too, needs the operators declared first
 
 MOST_ELONGATED = 16
 
@@ -102,6 +104,7 @@ def resizing(recipe: PixelRecipe) -> Callable[[Image.Image], Image.Image]:
 
 class _Visual(Protocol):
     preprocess_cfg: Mapping[str, object]
+    head: Callable[[Tensor], Tensor]  # of timm's towers
 
 
 class _OpenClip(Protocol):
@@ -145,6 +148,7 @@ class Backbone(nn.Module):
         self.source = source
         self._tokenize = tokenize
         self._resize = resizing(self.recipe)
+        self._held = False
         own = isinstance(model, open_clip.CLIP | open_clip.CustomTextCLIP)
         self._tower = CausalTower.of(model) if own else None
 
@@ -168,13 +172,53 @@ class Backbone(nn.Module):
         rows = [np.asarray(self._resize(_tamed(image.convert("RGB"))), dtype=np.uint8) for image in images]
         return np.stack(rows) if rows else np.empty((0, *self.recipe.size, 3), dtype=np.uint8)
 
+    def hold_trunk(self, weights: str | None = None) -> None:
+        """Keep the image trunk as it is: no gradients, and batch-norm as in use; `weights` are read into it first.
+
+        Raises:
+            BackboneError: the image tower is no timm model, or the weights cannot be read into it.
+        """
+        try:
+            if weights is not None:
+                load_trunk(self._trunk, weights)
+        except TrunkError as error:
+            raise BackboneError(str(error)) from error
+        self._trunk.requires_grad_(requires_grad=False)
+        self._held = True
+        self.train(self.training)
+
+    @property
+    def _trunk(self) -> nn.Module:
+        trunk = getattr(cast("_OpenClip", self.model).visual, "trunk", None)
+        if not isinstance(trunk, nn.Module):
+            raise BackboneError(f"{self.source} has no image trunk to hold: its image tower is no timm model")
+        return trunk
+
+    def train(self, mode: bool = True) -> Self:  # noqa: FBT001, FBT002 - torch's own form
+        """Set training or evaluation mode; a trunk that is held stays in evaluation mode."""
+        super().train(mode)
+        if self._held:
+            self._trunk.eval()
+        return self
+
+    def trunk_digest(self) -> str:
+        """Return the digest of the trunk's weights, 64 hex digits."""
+        return _weights_digest(self._trunk)
+
+    def trunk_features(self, pixels: Tensor) -> Tensor:
+        """Return what the image trunk makes of `(n, h, w, 3) uint8` on the model's device, `(n, f) float32`."""
+        features: Tensor = self._trunk(self.recipe.normalise(pixels))
+        return features
+
     def image_features(self, pixels: Tensor, zooms: Tensor | None = None) -> Tensor:
         """Return `(n, d) float32`, not normalised, of `(n, h, w, 3) uint8` on the model's device.
 
         Args:
-            pixels: prepared by `prepare_images`.
+            pixels: prepared by `prepare_images`; or `(n, f)`, what the trunk has made of them already.
             zooms: `(n, 2, 3) float32` affine maps from output to input coordinates in -1..1, for augmentation.
         """
+        if pixels.ndim == 2:
+            return cast("_OpenClip", self.model).visual.head(pixels.float())
         x = self.recipe.normalise(pixels)
         if zooms is not None:
             with torch.autocast(x.device.type, enabled=False):  # coordinates in low precision miss by half a pixel
@@ -186,8 +230,8 @@ class Backbone(nn.Module):
         """Return `(n, d) float32`, rows unit-length, of RGB images of any size."""
         return self.unit_pixels(self.prepare_images(images))
 
-    def unit_pixels(self, pixels: Pixels) -> Vectors:
-        """Return `(n, d) float32`, rows unit-length, of pixels from `prepare_images`."""
+    def unit_pixels(self, pixels: Pixels | Vectors | NDArray[np.float16]) -> Vectors:
+        """Return `(n, d) float32`, rows unit-length, of what `image_features` takes."""
         parts = [np.empty((0, self.dim), dtype=np.float32)]
         with torch.inference_mode():
             for block in blocks(len(pixels), IMAGES_AT_ONCE):
@@ -360,8 +404,12 @@ class ClipEncoder:
 
 def _digest(backbone: Backbone, text_fields: tuple[str, ...]) -> str:
     head = {"model": backbone.config, "pixels": backbone.recipe.model_dump(mode="json"), "text": list(text_fields)}
-    digest = hashlib.sha256(json.dumps(head, sort_keys=True).encode())
-    for key, tensor in sorted(backbone.state_dict().items()):
+    return _weights_digest(backbone, json.dumps(head, sort_keys=True))
+
+
+def _weights_digest(module: nn.Module, head: str = "") -> str:
+    digest = hashlib.sha256(head.encode())
+    for key, tensor in sorted(module.state_dict().items()):
         digest.update(f"{key}:{tensor.dtype}:{tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

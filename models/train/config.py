@@ -99,6 +99,25 @@ class AugmentConfig(_Section):
     mirror: Share = 0.0
 
 
+class ImageConfig(_Section):
+    """The image trunk: everything of a timm image tower but its last layers.
+
+    Attributes:
+        held: the trunk stays as it is ("locked-image tuning"); every picture is read by it once, before training.
+        weights: of the trunk, for one that is held: a `.safetensors` or `.pth` file, or `package:NAME/PATH`, a file
+            that an installed package carries. None: those of the backbone.
+    """
+
+    held: bool = False
+    weights: str | None = None
+
+    @model_validator(mode="after")
+    def _weights_are_held(self) -> Self:
+        if self.weights is not None and not self.held:
+            raise ValueError("weights are read for a trunk that is held: set held = true")
+        return self
+
+
 class NearConfig(_Section):
     """Products drawn beside each other, so that a batch holds pictures and texts that are hard to tell apart.
 
@@ -197,6 +216,7 @@ class TrainConfig(_Section):
     licence: str = "Apache-2.0"
     backbone: str = "catalens-mini"
     data: DataConfig = DataConfig()
+    image: ImageConfig = ImageConfig()
     entities: EntityDesign = EntityDesign()
     text_mix: TextMix = TextMix()
     dropout: EntityDropout = EntityDropout()

@@ -27,7 +27,7 @@ class Batch:
     """Examples of distinct products.
 
     Attributes:
-        pixels: `(n, h, w, 3) uint8`.
+        pixels: `(n, h, w, 3) uint8`, or `(n, f) float16` of a trunk that is held.
         zooms: `(n, 2, 3) float32`, the affine map of each picture's augmentation, for `affine_grid`.
         texts: the words of each.
         entities: the entities of each that were not withheld.
@@ -88,13 +88,14 @@ class Examples:
         rng = np.random.default_rng([self._sampling.seed, epoch, 1 + step])
         rows = self._order(epoch)[step * self._batch : (step + 1) * self._batch]
         starts, ends = self._table.starts[rows], self._table.starts[rows + 1]
-        pixels = self._table.pixels[rng.integers(starts, ends)]
+        pictures = rng.integers(starts, ends)
         kinds = rng.choice(self._kinds, size=len(rows), p=self._shares)
         products = [self._table.products[row] for row in rows]
         readings = [self._read(product, str(kind), rng) for product, kind in zip(products, kinds, strict=True)]
+        zooms = _zooms(rng, len(rows), self._sampling.augment)
         return Batch(
-            pixels=torch.from_numpy(np.array(pixels)),
-            zooms=torch.from_numpy(_zooms(rng, len(rows), self._sampling.augment)),
+            pixels=torch.from_numpy(self._table.shown(pictures, mirrored=zooms[:, 0, 0] < 0)),
+            zooms=torch.from_numpy(zooms),
             texts=tuple(reading.words for reading in readings),
             entities=tuple(self._kept(reading.entities, rng) for reading in readings),
             products=tuple(int(row) for row in rows),

@@ -35,6 +35,7 @@ from models.train.optimise import learning_rate, make_optimizer
 from models.train.pixels import PictureTable, picture_table, user_cache_dir
 from models.train.state import EpochFigures, Progress, load_state, model_tensors, save_state, write_atomically
 from models.train.task import ContrastiveTask, Losses
+from models.train.trunks import seen_by_trunk
 from models.train.validation import mean_gates, settle_statistics, validate
 
 RUN_FOLDER = "run"
@@ -115,6 +116,8 @@ class Trainer:
             torch.set_num_threads(config.run.threads)
         torch.manual_seed(config.run.seed)
         backbone = open_start(config.backbone)
+        if config.image.held:
+            backbone.hold_trunk(config.image.weights)
         self._tables = _read_tables(config, feed, backbone, world)
         table = EntityTable.collect(
             (product.entities(config.entities.groups) for product in self._tables.train.products),
@@ -220,7 +223,7 @@ class Trainer:
     def _close_epoch(self, seconds: float) -> None:
         """Validate, keep the weights if they are the best, and save; in this order a kill loses nothing."""
         at, world = self._progress, self._world
-        settle_statistics(self._model.backbone, self._tables.train.pixels, self._config.optim.batch_size)
+        settle_statistics(self._model.backbone, self._tables.train, self._config.optim.batch_size)
         world.align(self._model.buffers())
         figures = EpochFigures(
             epoch=at.epoch + 1,
@@ -310,16 +313,22 @@ def low_precision(precision: Precision, device: torch.device) -> torch.dtype | N
 
 
 def _read_tables(config: TrainConfig, feed: Feed, backbone: Backbone, world: World) -> _Tables:
+    cache_dir = config.data.cache_dir or user_cache_dir()
+
     def read(split: str) -> PictureTable:
-        return picture_table(
+        table = picture_table(
             feed,
             split,
             backbone.recipe,
             backbone.prepare_images,
-            cache_dir=config.data.cache_dir or user_cache_dir(),
+            cache_dir=cache_dir,
             pictures=config.data.pictures,
             limit=config.data.limit,
         )
+        if not config.image.held:
+            return table
+        mirrored = split == "train" and config.augment.mirror > 0
+        return seen_by_trunk(table, backbone, cache_dir, mirrored=mirrored)
 
     if not world.main:
         world.wait()  # until the first has prepared the pictures

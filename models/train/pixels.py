@@ -27,6 +27,7 @@ _LAYOUT = "1"  # changes when decoding or the layout of the file changes
 _AT_ONCE = 64
 
 Prepare = Callable[[Sequence[Image]], Pixels]
+Shown = Pixels | NDArray[np.float16]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,19 +39,38 @@ class PictureTable:
         digests: SHA-256 of each picture's bytes, per product.
         starts: `(n + 1,) int64`; product i has the pictures `starts[i]..starts[i + 1]`, at least one.
         pixels: `(pictures, h, w, 3) uint8`, memory-mapped.
+        trunk: `(pictures, views, f) float16`, memory-mapped: what a trunk that is held makes of each picture and, with
+            two views, of its mirror image; None where the trunk is trained.
     """
 
     products: tuple[Product, ...]
     digests: tuple[tuple[str, ...], ...]
     starts: NDArray[np.int64]
     pixels: Pixels
+    trunk: NDArray[np.float16] | None = None
 
     def __len__(self) -> int:
         return len(self.products)
 
-    def first_pictures(self) -> Pixels:
-        """Return the first picture of every product, `(n, h, w, 3) uint8`."""
-        return np.asarray(self.pixels[self.starts[:-1]])
+    def shown(self, pictures: NDArray[np.int64], mirrored: NDArray[np.bool_] | None = None) -> Shown:
+        """Return what the image tower is shown of `pictures` `(n,)`.
+
+        Args:
+            pictures: rows of `pixels`.
+            mirrored: which of them are to be mirrored; followed only by what a trunk has made of them already.
+
+        Returns:
+            `(n, h, w, 3) uint8`, or `(n, f) float16` where the trunk is held.
+        """
+        if self.trunk is None:
+            return np.array(self.pixels[pictures])
+        if mirrored is None or self.trunk.shape[1] == 1:
+            return np.array(self.trunk[pictures, 0])
+        return np.array(self.trunk[pictures, mirrored.astype(np.int64)])
+
+    def first_pictures(self) -> Shown:
+        """Return what the image tower is shown of the first picture of every product."""
+        return self.shown(self.starts[:-1])
 
 
 def user_cache_dir() -> Path:

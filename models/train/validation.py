@@ -14,38 +14,41 @@ from models.clip import Backbone
 from models.eiclip import UNKNOWN_ROW, EiClip, EntityMode, unit_texts
 from models.evaluate import recalls
 from models.product import Product, canonical_text
-from models.recipe import Pixels
 from models.train.config import TrainConfig
 from models.train.pixels import PictureTable
 
 _BATCHES = 32
 
 
-def settle_statistics(backbone: Backbone, pixels: Pixels, batch_size: int) -> None:
-    """Set the running statistics of batch-norm to their means over batches of `pixels`, with the weights as they are.
+def settle_statistics(backbone: Backbone, table: PictureTable, batch_size: int) -> None:
+    """Set the running statistics of batch-norm to their means over batches of pictures, with the weights as they are.
 
     "Precise BN" (Wu and Johnson, "Rethinking 'Batch' in BatchNorm", 2021, section 3). Up to 32 batches, spread
-    evenly over the pictures; nothing happens to a backbone without batch-norm.
+    evenly over the pictures; nothing happens to a backbone without batch-norm, nor to a trunk that is held.
 
     Args:
         backbone: whose statistics are set.
-        pixels: `(n, h, w, 3) uint8`, pictures of the training products.
+        table: the training products.
         batch_size: as in training.
     """
-    norms = [m for m in backbone.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+    was_training = backbone.training
+    backbone.train()
+    norms = [m for m in backbone.modules() if isinstance(m, _BatchNorm) and m.track_running_stats and m.training]
+    backbone.train(was_training)
     if not norms:
         return
-    size = min(batch_size, len(pixels))
-    count = min(_BATCHES, len(pixels) // size)
-    rows = np.linspace(0, len(pixels) - 1, count * size).astype(np.int64).reshape(size, count)
-    momenta, was_training = [norm.momentum for norm in norms], backbone.training
+    pictures = int(table.starts[-1])
+    size = min(batch_size, pictures)
+    count = min(_BATCHES, pictures // size)
+    rows = np.linspace(0, pictures - 1, count * size).astype(np.int64).reshape(size, count)
+    momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # a plain mean over what follows
     backbone.train()
     with torch.no_grad():
         for column in range(count):
-            batch = torch.from_numpy(np.array(pixels[rows[:, column]]))
+            batch = torch.from_numpy(table.shown(rows[:, column]))
             backbone.image_features(batch.to(backbone.device))
     backbone.train(was_training)
     for norm, momentum in zip(norms, momenta, strict=True):
