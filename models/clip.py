@@ -158,6 +158,11 @@ class Backbone(nn.Module):
         return int(cast("int", self.config["embed_dim"]))
 
     @property
+    def causal(self) -> bool:
+        """Whether texts are read by a causal tower up to their end token, which is the highest."""
+        return self._tower is not None
+
+    @property
     def device(self) -> torch.device:
         """Where the model lies."""
         return self.logit_scale.device

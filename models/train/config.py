@@ -86,17 +86,20 @@ class EntityDropout(_Section):
 
 
 class AugmentConfig(_Section):
-    """Small changes of a picture. Never recoloured: colours carry meaning.
+    """Small changes of a picture, and of its text. Pictures are never recoloured: colours carry meaning.
 
     Attributes:
         scale: largest relative change of size, up or down.
         shift: largest move, as a share of the side.
         mirror: share of the pictures that are mirrored; 0 where lettering and emblems must be read.
+        words: share of the tokens of each text that are left out, other ones at every step, so that texts are not
+            learnt by heart; pasted entities are words, too.
     """
 
     scale: Annotated[float, Field(ge=0, le=0.5)] = 0.1
     shift: Annotated[float, Field(ge=0, le=0.5)] = 0.05
     mirror: Share = 0.0
+    words: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
 
 class ImageConfig(_Section):

@@ -34,6 +34,8 @@ class Batch:
         products: row of each product in its table.
         suits: `(n, n) bool`, True where the picture of the row also shows what the text of the column asks for,
             being a short query that names no one product.
+        left_out: share of the tokens of each text that the model is not shown.
+        draw: seed of which.
     """
 
     pixels: Tensor
@@ -42,6 +44,8 @@ class Batch:
     entities: tuple[Entities, ...]
     products: tuple[int, ...]
     suits: Tensor
+    left_out: float = 0.0
+    draw: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +104,8 @@ class Examples:
             entities=tuple(self._kept(reading.entities, rng) for reading in readings),
             products=tuple(int(row) for row in rows),
             suits=self._suits(products, readings),
+            left_out=self._sampling.augment.words,
+            draw=int(rng.integers(2**31)),
         )
 
     def _shuffled(self, epoch: int) -> NDArray[np.int64]:

@@ -118,6 +118,8 @@ class Trainer:
         backbone = open_start(config.backbone)
         if config.image.held:
             backbone.hold_trunk(config.image.weights)
+        if config.augment.words and not backbone.causal:
+            raise RunError(f"augment.words: the text tower of {config.backbone} is not read up to an end token")
         self._tables = _read_tables(config, feed, backbone, world)
         table = EntityTable.collect(
             (product.entities(config.entities.groups) for product in self._tables.train.products),

@@ -34,12 +34,14 @@ class Reading:
     """What the texts of a batch say, as the model reads them.
 
     Attributes:
-        tokens: `(n, context) int64`, on the CPU.
+        tokens: `(n, context) int64`, on the CPU; texts with equal tokens are the same text.
+        shown: `(n, context) int64`, on the CPU: the tokens without those that are left out.
         rows: `(n, K) int64`, the entities, on the model's device; 0 where absent or unknown.
         suits: `(n, n) bool`, as in `Batch`, on the model's device.
     """
 
     tokens: Tensor
+    shown: Tensor
     rows: Tensor
     suits: Tensor
 
@@ -83,12 +85,13 @@ class ContrastiveTask(nn.Module):
         """Return what the texts of `batch` say."""
         tokens, rows = self.model.read(batch.texts, batch.entities)
         device = self.model.backbone.device
-        return Reading(tokens, rows.to(device), batch.suits.to(device))
+        shown = without_some(tokens, batch.left_out, batch.draw) if batch.left_out else tokens
+        return Reading(tokens, shown, rows.to(device), batch.suits.to(device))
 
     def encode(self, batch: Batch, reading: Reading, part: slice) -> tuple[Tensor, Tensor]:
         """Return the features of pictures and of words, `(n, d)` each, not normalised, of the rows `part`."""
         backbone, device = self.model.backbone, self.model.backbone.device
-        pixels, zooms, tokens = batch.pixels[part], batch.zooms[part], reading.tokens[part]
+        pixels, zooms, tokens = batch.pixels[part], batch.zooms[part], reading.shown[part]
         with torch.autocast(device.type, dtype=self._low, enabled=self._low is not None):
             images = backbone.image_features(pixels.to(device), zooms.to(device))
             words = backbone.text_features(tokens.to(device))
@@ -113,6 +116,21 @@ class ContrastiveTask(nn.Module):
     def clamp_scale(self) -> None:
         """Hold the logit scale at its maximum; called after every step."""
         self.model.backbone.logit_scale.clamp_(max=math.log(self._weights.max_scale))
+
+
+def without_some(tokens: Tensor, share: float, draw: int) -> Tensor:
+    """Return `(n, context) int64`: `tokens` without `share` of them, drawn from the seed `draw`; the rest close up.
+
+    The first token and the end of the text, which is the highest, stay; behind the end there are zeros.
+    """
+    ends = tokens.argmax(dim=1)
+    places = torch.arange(tokens.shape[1])
+    keep = torch.rand(tokens.shape, generator=torch.Generator().manual_seed(draw)) >= share
+    keep[:, 0] = True
+    keep[torch.arange(len(tokens)), ends] = True
+    keep &= places <= ends[:, None]
+    order = torch.argsort(~keep, dim=1, stable=True)
+    return tokens.gather(1, order) * (places < keep.sum(dim=1, keepdim=True))
 
 
 def _token_keys(tokens: Tensor) -> list[tuple[int, ...]]:

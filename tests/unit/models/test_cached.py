@@ -57,7 +57,7 @@ def test_losses_of_chunks_added_up_would_be_another_gradient(batches, tmp_path):
     task = ContrastiveTask(model, LossConfig())
     reading = task.read(batch)
     for part in (slice(0, 4), slice(4, 8)):
-        own = type(reading)(reading.tokens[part], reading.rows[part], reading.suits[part, part])
+        own = type(reading)(reading.tokens[part], reading.shown[part], reading.rows[part], reading.suits[part, part])
         (task.losses(*task.encode(batch, reading, part), own).total / 2).backward()
     name = "backbone.model.visual.conv1.weight"
     assert not torch.allclose(dict(model.named_parameters())[name].grad, want[name], rtol=0.05)

@@ -20,6 +20,7 @@ from models.evaluate import Protocol, evaluate
 from models.product import Product
 from models.train import loop
 from models.train.config import OptimConfig, TrainConfig
+from models.train.distributed import World
 from models.train.feed import DataError, Feed
 from models.train.loop import (
     Provenance,
@@ -484,3 +485,20 @@ def test_of_equal_epochs_the_first_is_best():
     figures = [EpochFigures(epoch=e, loss=1, scale=1, recall={"a": s}) for e, s in ((1, 0.1), (2, 0.5), (3, 0.5))]
     assert Progress(run="r", history=figures).best.epoch == 2
     assert Progress(run="r").best is None
+
+
+def test_words_left_out_are_drawn_anew_at_every_step_and_the_same_by_a_resumed_run(tiny, config, shop, tmp_path, train):
+    trainer = Trainer(config(augment={"words": 0.4}), shop, tmp_path, World(0, 1, torch.device("cpu")), lambda _: None)
+    batches = [trainer._examples.batch(0, step) for step in (0, 1, 0)]
+    assert [batch.left_out for batch in batches] == [0.4] * 3
+    assert batches[0].draw != batches[1].draw
+    assert batches[0].draw == batches[2].draw
+    train(config(augment={"words": 0.4}), "one")
+    train(config(augment={"words": 0.4}), "other")
+    assert_same_weights(tmp_path / "one", tmp_path / "other")
+
+
+def test_words_cannot_be_left_out_of_a_text_without_an_end_token(train, config, monkeypatch):
+    monkeypatch.setattr("models.clip.CausalTower.of", lambda _: None)
+    with pytest.raises(RunError, match=r"augment\.words"):
+        train(config(augment={"words": 0.4}))

@@ -1,6 +1,7 @@
 """The task against its three losses put together by hand, its masks, and numeric gradients."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import torch.nn.functional as F
 from models.train.config import LossConfig
 from models.train.data import Batch
 from models.train.losses import same, symmetric_info_nce
-from models.train.task import ContrastiveTask
+from models.train.task import ContrastiveTask, without_some
 
 STILL = torch.tensor([[1.0, 0, 0], [0, 1, 0]])
 TEXTS = ("a red top", "boots", "a red top", "a red top")
@@ -285,3 +286,43 @@ def test_the_scale_is_held_at_its_maximum(tiny, tmp_path):
         model.backbone.logit_scale.fill_(2.0)
     task.clamp_scale()
     assert model.backbone.logit_scale.item() == 2.0
+
+
+class TestWordsLeftOut:
+    def test_the_rest_closes_up_in_order_between_start_and_end(self, tiny, tmp_path):
+        tokens = tiny.eiclip(tmp_path).backbone.tokenize(["one two three four five six seven eight", "boots"])
+        shown = without_some(tokens, 0.5, draw=3)
+        for before, after in zip(tokens.tolist(), shown.tolist(), strict=True):
+            end = before.index(max(before))
+            kept = after[: after.index(max(before)) + 1]
+            assert after[len(kept) :] == [0] * (len(after) - len(kept))
+            assert kept[0] == before[0]
+            rest = iter(before[: end + 1])
+            assert all(token in rest for token in kept)  # a subsequence
+        assert 2 <= int((shown[0] > 0).sum()) < int((tokens[0] > 0).sum())
+
+    def test_it_is_the_share_that_was_asked_for_and_the_draw_decides(self):
+        tokens = torch.arange(1, 1002).repeat(40, 1)
+        shown = without_some(tokens, 0.3, draw=1)
+        assert float((shown > 0).sum(dim=1).double().mean()) == pytest.approx(2 + 0.7 * 999, rel=0.01)
+        assert torch.equal(shown, without_some(tokens, 0.3, draw=1))
+        assert not torch.equal(shown, without_some(tokens, 0.3, draw=2))
+        assert torch.equal(tokens, without_some(tokens, 0.0, draw=1))
+
+    def test_texts_that_read_the_same_stay_each_others_positives(self, tiny, tmp_path):
+        model = tiny.eiclip(tmp_path)
+        example = replace(batch(tiny, model), left_out=0.6, draw=5)
+        task = ContrastiveTask(model, LossConfig())
+        reading = task.read(example)
+        assert not torch.equal(reading.shown[0], reading.shown[2])  # one text, left out differently
+        assert torch.equal(reading.tokens[0], reading.tokens[2])
+        images, words = task.encode(example, reading, slice(None))
+        torch.testing.assert_close(words, model.backbone.text_features(reading.shown))
+        parts, _ = model.text_parts(words, reading.rows)
+        want = symmetric_info_nce(
+            F.normalize(images, dim=-1),
+            F.normalize(parts[:, 0], dim=-1),
+            model.backbone.logit_scale.exp(),
+            same(["a", "b", "a", "a"]),
+        )
+        torch.testing.assert_close(task.losses(images, words, reading).words, want.detach(), atol=1e-5, rtol=0)
