@@ -91,7 +91,7 @@ def load_trunk(trunk: nn.Module, source: str) -> None:
         TrunkError: there is no such file, it cannot be read, or it holds another network.
     """
     net = trunk.net if isinstance(trunk, GridTrunk) else trunk
-    wanted, found = net.state_dict(), _read(source)
+    wanted, found = _without_counters(net.state_dict()), _without_counters(_read(source))
     if wanted.keys() <= found.keys():
         chosen = {name: found[name] for name in wanted}
     else:
@@ -99,7 +99,12 @@ def load_trunk(trunk: nn.Module, source: str) -> None:
     for name, tensor in wanted.items():
         if name not in chosen or chosen[name].shape != tensor.shape:
             raise TrunkError(f"the weights of {source} do not fit the image trunk: {name}")
-    net.load_state_dict(chosen)
+    net.load_state_dict(chosen, strict=False)  # all but the counters
+
+
+def _without_counters(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Leave out how many batches batch-norm has seen: many files do, and nothing in use reads it."""
+    return {name: tensor for name, tensor in state.items() if not name.endswith("num_batches_tracked")}
 
 
 def _read(source: str) -> Mapping[str, Tensor]:

@@ -64,10 +64,20 @@ class TestWeights:
 
     def test_other_names_are_matched_by_their_order(self, folder, tmp_path):
         one, other = opened(folder).model.visual.trunk, opened(folder, seed=1).model.visual.trunk
-        renamed = {f"layer_{nth}": value for nth, value in enumerate(one.state_dict().values())}
+        entries = enumerate(one.state_dict().items())
+        renamed = {f"layer_{nth}.{name.rpartition('.')[2]}": value for nth, (name, value) in entries}
         torch.save(renamed | {"classifier": torch.ones(7)}, tmp_path / "w.pth")
         load_trunk(other, str(tmp_path / "w.pth"))
         assert all(torch.equal(value, one.state_dict()[name]) for name, value in other.state_dict().items())
+
+    def test_files_without_batch_norms_counters_are_read(self, folder, tmp_path):
+        one, other = opened(folder).model.visual.trunk, opened(folder, seed=1).model.visual.trunk
+        kept = {name: value for name, value in one.state_dict().items() if not name.endswith("num_batches_tracked")}
+        assert len(kept) < len(one.state_dict())
+        for stored in (kept, {f"layer_{nth}": value for nth, value in enumerate(kept.values())}):
+            torch.save(stored, tmp_path / "w.pth")
+            load_trunk(other, str(tmp_path / "w.pth"))
+            assert all(torch.equal(other.state_dict()[name], value) for name, value in kept.items())
 
     def test_another_network_is_refused_and_changes_nothing(self, folder, tmp_path):
         trunk = opened(folder).model.visual.trunk
