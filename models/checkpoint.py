@@ -17,7 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
-from models.clip import CONFIG_FILE, Backbone, BackboneError, ClipEncoder, open_backbone, save_backbone
+from models.clip import CONFIG_FILE, Backbone, BackboneError, open_backbone, save_backbone
+from models.clip_encoder import ClipEncoder
 from models.eiclip import EiClip, EiClipEncoder, EntityDesign, EntityTable
 from models.encoder import Encoder
 from models.encoding import DeviceError

@@ -1,11 +1,10 @@
-"""Plain open_clip models behind the Encoder protocol: a hub name, a hub id, or a folder with its own config.
+"""open_clip models: a hub name, a hub id, or a folder with its own config.
 
 The only module that imports open_clip. It opens a backbone, prepares pictures and tokens for it and runs its
 two towers; long texts are cut by `models.causal`, entities added by `models.eiclip`, and folders with a card
 read by `models.checkpoint`.
 """
 
-import hashlib
 import json
 import logging
 import pickle
@@ -28,9 +27,8 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from models.causal import CausalTower
-from models.encoder import WORDS_TERM, Entities, TextTerms, Vectors
-from models.encoding import IMAGES_AT_ONCE, TEXTS_AT_ONCE, blocks, check_lengths, resolve_device
-from models.product import DEFAULT_TEXT_FIELDS
+from models.encoder import Vectors
+from models.encoding import IMAGES_AT_ONCE, blocks, weights_digest
 from models.recipe import PixelRecipe, Pixels
 
 CONFIG_FILE = "open_clip_config.json"
@@ -208,7 +206,7 @@ class Backbone(nn.Module):
 
     def trunk_digest(self) -> str:
         """Return the digest of the trunk's weights, 64 hex digits."""
-        return _weights_digest(self._trunk)
+        return weights_digest(self._trunk)
 
     def trunk_features(self, pixels: Tensor) -> Tensor:
         """Return what the image trunk makes of `(n, h, w, 3) uint8` on the model's device, `(n, f) float32`."""
@@ -346,75 +344,3 @@ def save_backbone(backbone: Backbone, folder: Path) -> None:
     recipe = backbone.recipe.model_dump(mode="json")
     text = json.dumps({"model_cfg": backbone.config, "preprocess_cfg": recipe}, indent=2, sort_keys=True)
     (folder / CONFIG_FILE).write_text(text + "\n", encoding="utf-8")
-
-
-class ClipEncoder:
-    """A plain open_clip model as an Encoder: reads words only and ignores entities."""
-
-    def __init__(
-        self,
-        backbone: Backbone,
-        *,
-        device: str = "auto",
-        text_fields: tuple[str, ...] = DEFAULT_TEXT_FIELDS,
-    ) -> None:
-        self._fingerprint = _digest(backbone, text_fields)
-        self._backbone = backbone.eval().requires_grad_(requires_grad=False).to(resolve_device(device))
-        self._text_fields = text_fields
-
-    @property
-    def fingerprint(self) -> str:
-        """Digest of the config, the preprocessing and every weight, 64 hex digits."""
-        return self._fingerprint
-
-    @property
-    def dim(self) -> int:
-        """Dimensions of the shared space."""
-        return self._backbone.dim
-
-    @property
-    def name(self) -> str:
-        """The source the model was opened from."""
-        return self._backbone.source
-
-    @property
-    def text_fields(self) -> tuple[str, ...]:
-        """The product fields it reads."""
-        return self._text_fields
-
-    @property
-    def vocabularies(self) -> Mapping[str, Sequence[str]]:
-        """Empty: a plain model knows no entities."""
-        return {}
-
-    def encode_texts(self, texts: Sequence[str], entities: Sequence[Entities] | None = None) -> Vectors:
-        """Return `(n, d) float32`, rows unit-length; `entities` are checked for length and ignored."""
-        check_lengths(texts, entities)
-        parts = [np.empty((0, self.dim), dtype=np.float32)]
-        with torch.inference_mode():
-            for block in blocks(len(texts), TEXTS_AT_ONCE):
-                tokens = self._backbone.tokenize(texts[block]).to(self._backbone.device)
-                parts.append(F.normalize(self._backbone.text_features(tokens), dim=-1).cpu().numpy())
-        return np.concatenate(parts)
-
-    def encode_images(self, images: Sequence[Image.Image]) -> Vectors:
-        """Return `(n, d) float32`, rows unit-length, of RGB images of any size."""
-        return self._backbone.unit_images(images)
-
-    def text_terms(self, texts: Sequence[str], entities: Sequence[Entities] | None = None) -> list[TextTerms]:
-        """Return the embeddings with the one term they have."""
-        rows = self.encode_texts(texts, entities)
-        return [TextTerms(names=(WORDS_TERM,), terms=row[None, :], gates={}) for row in rows]
-
-
-def _digest(backbone: Backbone, text_fields: tuple[str, ...]) -> str:
-    head = {"model": backbone.config, "pixels": backbone.recipe.model_dump(mode="json"), "text": list(text_fields)}
-    return _weights_digest(backbone, json.dumps(head, sort_keys=True))
-
-
-def _weights_digest(module: nn.Module, head: str = "") -> str:
-    digest = hashlib.sha256(head.encode())
-    for key, tensor in sorted(module.state_dict().items()):
-        digest.update(f"{key}:{tensor.dtype}:{tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()

@@ -1,6 +1,6 @@
 """The Encoder protocol: queries and products to unit vectors, with the terms a text vector is made of.
 
-Implementations live in `models.clip` (a plain open_clip model) and `models.eiclip` (with entities).
+Implementations live in `models.clip_encoder` (a plain open_clip model) and `models.eiclip` (with entities).
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,8 +1,10 @@
 """What every encoder on torch needs around its model: a device, blocks of bounded size, checked arguments."""
 
+import hashlib
 from collections.abc import Iterator, Sequence
 
 import torch
+from torch import nn
 
 from models.encoder import Entities
 
@@ -47,3 +49,12 @@ def check_lengths(texts: Sequence[str], entities: Sequence[Entities] | None) -> 
         msg = f"{len(texts)} texts with {len(entities)} sets of entities"
         raise ValueError(msg)
     return entities
+
+
+def weights_digest(module: nn.Module, head: str = "") -> str:
+    """Return the digest of `head` and of every weight and buffer of `module`, 64 hex digits."""
+    digest = hashlib.sha256(head.encode())
+    for key, tensor in sorted(module.state_dict().items()):
+        digest.update(f"{key}:{tensor.dtype}:{tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

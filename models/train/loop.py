@@ -115,7 +115,7 @@ class Trainer:
         if config.run.threads is not None:
             torch.set_num_threads(config.run.threads)
         torch.manual_seed(config.run.seed)
-        backbone = open_start(config.backbone)
+        backbone = open_start(config.backbone).to(world.device)
         if config.image.held:
             backbone.hold_trunk(config.image.weights)
         if config.augment.words and not backbone.causal:

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from models.checkpoint import load_encoder
-from models.clip import ClipEncoder
+from models.clip_encoder import ClipEncoder
 from models.eiclip import EiClipEncoder
 from models.encoder import WORDS_TERM, Encoder
 from models.product import TextField

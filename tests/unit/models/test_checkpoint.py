@@ -18,7 +18,7 @@ from models.checkpoint import (
     read_card,
     save_checkpoint,
 )
-from models.clip import ClipEncoder
+from models.clip_encoder import ClipEncoder
 from models.eiclip import EiClipEncoder
 
 FILES = ["card.json", "entities.json", "model.safetensors", "open_clip_config.json"]

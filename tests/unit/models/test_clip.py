@@ -14,7 +14,8 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from models import clip
-from models.clip import BackboneError, ClipEncoder, open_backbone, open_clip, resizing
+from models.clip import BackboneError, open_backbone, open_clip, resizing
+from models.clip_encoder import ClipEncoder
 from models.encoding import DeviceError, resolve_device
 from models.recipe import PixelRecipe
 
