@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 import models.train
@@ -16,7 +16,7 @@ from models.eiclip import EiClip, EntityDesign, EntityTable
 from models.train import trunks
 from models.train.config import TrainConfig
 from models.train.feed import Feed
-from models.train.loop import Provenance, fit
+from models.train.loop import Provenance, Trainer, fit
 from models.train.pixels import picture_table
 from models.train.trunks import seen_by_trunk
 from models.trunk import GridTrunk, TrunkError, load_trunk
@@ -184,22 +184,28 @@ class TestSeenOnce:
             seen_by_trunk(table, backbone, tmp_path / "cache", mirrored=True)
 
 
+def held_config(folder, tmp_path, **changed):
+    sections = {
+        "name": "held",
+        "backbone": str(folder),
+        "data": {"text_fields": ["description"], "cache_dir": str(tmp_path / "cache")},
+        "image": {"held": True, "weights": str(tmp_path / "w.pth")},
+        "entities": {"groups": ["brand", "category"], "hidden_dim": 8, "embedding_dim": 6},
+        "augment": {"mirror": 0.5},
+        "optim": {"epochs": 6, "batch_size": 24, "lr": 0.01},
+        "run": {"device": "cpu", "tensorboard": False, "weights": "float32", "threads": 1},
+    }
+    merged = {
+        key: {**value, **changed.get(key, {})} if isinstance(value, dict) else value for key, value in sections.items()
+    }
+    return TrainConfig.model_validate(merged)
+
+
 class TestTraining:
     def test_the_trunk_stays_and_the_rest_learns(self, tiny, folder, tmp_path):
         start = opened(folder, seed=5)
         torch.save(trunk_state(start), tmp_path / "w.pth")
-        config = TrainConfig.model_validate(
-            {
-                "name": "held",
-                "backbone": str(folder),
-                "data": {"text_fields": ["description"], "cache_dir": str(tmp_path / "cache")},
-                "image": {"held": True, "weights": str(tmp_path / "w.pth")},
-                "entities": {"groups": ["brand", "category"], "hidden_dim": 8, "embedding_dim": 6},
-                "augment": {"mirror": 0.5},
-                "optim": {"epochs": 6, "batch_size": 24, "lr": 0.01},
-                "run": {"device": "cpu", "tensorboard": False, "weights": "float32", "threads": 1},
-            }
-        )
+        config = held_config(folder, tmp_path)
         feed, lines = Feed.open(tiny.write_shop(tmp_path / "shop")), []
         made = Provenance(command="train")
         card = fit(config, feed, tmp_path / "out", resume=False, provenance=made, report=lines.append)
@@ -211,6 +217,32 @@ class TestTraining:
         images = load_encoder(str(tmp_path / "out"), "cpu").encode_images(tiny.photos(2))
         np.testing.assert_allclose(np.linalg.norm(images, axis=1), 1, atol=1e-5)
         assert card.training.config["image"]["held"] is True
+
+    @pytest.mark.parametrize("stop_at", [2, 4, 7])
+    def test_a_run_that_was_cut_off_ends_with_the_same_weights(self, tiny, folder, tmp_path, monkeypatch, stop_at):
+        torch.save(trunk_state(opened(folder, seed=5)), tmp_path / "w.pth")
+        feed = Feed.open(tiny.write_shop(tmp_path / "shop"))
+        changed = {"augment": {"words": 0.3}, "optim": {"epochs": 3}, "run": {"save_every_steps": 2}}
+        config, real, steps = held_config(folder, tmp_path, **changed), Trainer._step, []
+
+        def run(name, *, resume=False):
+            made = Provenance(command="train")
+            fit(config, feed, tmp_path / name, resume=resume, provenance=made, report=lambda _: None)
+
+        def cut_off(self, epoch, step):
+            if len(steps) == stop_at:
+                raise KeyboardInterrupt
+            steps.append(step)
+            return real(self, epoch, step)
+
+        run("straight")
+        with monkeypatch.context() as patch:
+            patch.setattr(Trainer, "_step", cut_off)
+            with pytest.raises(KeyboardInterrupt):
+                run("cut")
+        run("cut", resume=True)
+        one, other = (load_file(tmp_path / name / "model.safetensors") for name in ("straight", "cut"))
+        assert [name for name, value in one.items() if not torch.equal(value, other[name])] == []
 
     def test_weights_without_holding_are_refused(self):
         with pytest.raises(ValueError, match="set held = true"):
