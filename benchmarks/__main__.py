@@ -9,11 +9,11 @@ import numpy as np
 import orjson
 from PIL import Image
 
-from benchmarks import ann, encode, load, record
+from benchmarks import ann, encode, filters, load, record
 from indexer.bundle import Bundle, current_bundle
 from models.checkpoint import load_encoder
 
-KINDS = ("encode", "ann", "load")
+KINDS = ("encode", "ann", "filters", "load")
 RECIPES = ("exact", "hnsw", "ivf")
 
 
@@ -43,6 +43,9 @@ RECIPES = ("exact", "hnsw", "ivf")
     type=click.IntRange(3, 1000),
     help="Timed calls of each encode row.",
 )
+@click.option(
+    "--rows", default=100_000, show_default=True, type=click.IntRange(1_000), help="Products searched (filters)."
+)
 @click.option("--seed", default=0, show_default=True)
 def main(
     data_dir: Path,
@@ -52,6 +55,7 @@ def main(
     seconds: float,
     port: int,
     repeats: int,
+    rows: int,
     seed: int,
 ) -> None:
     """Measure encoding, ANN search and the service under load; raw figures go to out/bench-*.json."""
@@ -67,16 +71,19 @@ def main(
     for kind in only or KINDS:
         if kind == "encode":
             images = [Image.open(io.BytesIO(picture)).convert("RGB") for picture in pictures[:32]]
-            rows = encode.figures(load_encoder(encoder), texts, images, repeats)
+            measured = encode.figures(load_encoder(encoder), texts, images, repeats)
         elif kind == "ann":
-            rows = ann.figures(vectors, RECIPES, nq=200, seed=seed)
+            measured = ann.figures(vectors, RECIPES, nq=200, seed=seed)
+        elif kind == "filters":
+            with Bundle.open(current) as bundle:
+                measured = filters.figures(bundle, rows, "hnsw", nq=50, seed=seed)
         else:
             with load.running_service(data_dir, encoder, port) as server:
                 mix = load.requests_of(texts, pictures, seed)
                 tally = asyncio.run(load.drive(port, server.pid, clients, seconds, mix))
-            rows = load.figures(tally, clients, seconds)
-        path = record.write(kind, seed, rows)
-        click.echo(f"{kind} -> {path}\n{orjson.dumps(rows, option=orjson.OPT_INDENT_2).decode()}")
+            measured = load.figures(tally, clients, seconds)
+        path = record.write(kind, seed, measured)
+        click.echo(f"{kind} -> {path}\n{orjson.dumps(measured, option=orjson.OPT_INDENT_2).decode()}")
 
 
 if __name__ == "__main__":

@@ -33,14 +33,7 @@ from indexer.bundle import (
 )
 from indexer.catalogue import CatalogueOptions, RejectedRow, find_feed, read_catalogue
 from indexer.encode import EncodedBatch, EncodeOptions, encode_catalogue
-from indexer.evaluate import (
-    DEFAULT_FUSION,
-    Report,
-    calibrate_image_weight,
-    choose_width,
-    measure,
-    sample_queries,
-)
+from indexer.evaluate import Report, measure, sample_queries
 from indexer.index import FaissIndex, Recipe
 from indexer.locking import LockedError, locked
 from indexer.manifest import (
@@ -62,6 +55,7 @@ from indexer.manifest import (
 )
 from indexer.products import ProductTable, ProductWriter
 from indexer.rejects import REJECTS, BadRowLimit, BuildError, RejectWriter
+from indexer.tuning import DEFAULT_FUSION, calibrate_image_weight, choose_exact_rows, choose_width
 from indexer.writing import ThumbnailWriter, VectorWriter
 from models.encoder import Encoder
 from models.entities import EntityStatistics
@@ -276,7 +270,7 @@ class _Build:
         )
 
     def _tuned(self, bundle: Bundle, draft: Manifest) -> Manifest:
-        """Return the manifest with search widths and picture weights chosen on the bundle's own vectors."""
+        """Return the manifest with what is chosen on the bundle's own vectors."""
         queries = sample_queries(bundle, 200, self._options.seed)
         indexes = {
             space: record.model_copy(
@@ -287,7 +281,9 @@ class _Build:
         fusion = dict(draft.fusion)
         if QueryKind.IMAGE not in self._options.fusion:
             fusion[QueryKind.IMAGE] = calibrate_image_weight(bundle, seed=self._options.seed)
-        return draft.model_copy(update={"indexes": indexes, "fusion": fusion})
+        tuned = draft.model_copy(update={"indexes": indexes, "fusion": fusion})
+        bundle.manifest = tuned  # the widths decide what asking the indexes costs
+        return tuned.model_copy(update={"exact_rows": choose_exact_rows(bundle, queries, seed=self._options.seed)})
 
     def _sign(self, draft: Manifest) -> tuple[Path, Manifest]:
         """Digest every file, write the manifest last, and give the folder its name."""

@@ -13,6 +13,7 @@ from typing import Final, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from indexer.fields import Fields
 from indexer.index import FaissIndex, IndexFileError, VectorIndex
 from indexer.manifest import (
     MANIFEST,
@@ -90,6 +91,7 @@ class Bundle:
         path: its folder.
         manifest: what it says of itself.
         products: row -> Product and id -> row.
+        fields: what products can be filtered, counted and sorted by.
         vectors: of each space `(n, d) float16`, rows unit length, memory-mapped.
         indexes: of each space a `VectorIndex` over those vectors.
         image_rows: `(n_img,) int32`, the product row of each picture; never falling.
@@ -101,6 +103,7 @@ class Bundle:
         self.path = path
         self.manifest = manifest
         self.products = ProductTable.open(checked_path(path, PRODUCTS))
+        self.fields = Fields(self.products)
         self.vectors: Mapping[Space, NDArray[np.float16]] = {s: self._vectors(s) for s in SPACES}
         self.image_rows: NDArray[np.int32] = self._array(IMAGE_ROWS, np.int32)
         self.image_starts: NDArray[np.int64] = np.searchsorted(self.image_rows, np.arange(len(self.products) + 1))

@@ -2,8 +2,8 @@
 
 ANN recall is against exact search in numpy over the same vectors. Self-retrieval encodes stored thumbnails
 and texts anew and looks for the product they belong to, so shuffled rows, another model or mangled text show.
-Fusion weights for picture queries are calibrated by holding out one picture of a product and looking for the
-product by it. Judged queries are left to `indexer.judged`, the decision to `indexer.publish`.
+What is chosen by measuring is left to `indexer.tuning`, judged queries to `indexer.judged`, the decision to
+`indexer.publish`.
 """
 
 import time
@@ -17,25 +17,15 @@ from pydantic import BaseModel, ConfigDict
 from indexer.bundle import Bundle
 from indexer.encode import entities_of, texts_of
 from indexer.halves import widened
-from indexer.index import FaissIndex, VectorIndex
 from indexer.manifest import FusionWeights, QueryKind, Space
-from indexer.ranking import best_pictures, candidate_rows, rank, score_rows
+from indexer.ranking import rank, score_rows
 from models.encoder import Encoder, Vectors
 from models.picture import decode_picture
 
 K = 10
 SAMPLE = 200
 TIE = 1e-3  # scores this near count as equal: float16 vectors and re-encoded JPEGs do not match to the bit
-RECALL_TARGET = 0.99
-WIDTHS = (16, 32, 64, 128, 256, 512)
 EXACT_BLOCK = 65_536
-IMAGE_WEIGHTS = tuple(round(0.1 * step, 1) for step in range(1, 10))
-MIN_CALIBRATION_PRODUCTS = 50
-DEFAULT_FUSION: Mapping[QueryKind, FusionWeights] = {
-    QueryKind.TEXT: FusionWeights(image=0.5, text=0.5),
-    QueryKind.IMAGE: FusionWeights(image=0.8, text=0.2),
-    QueryKind.MIXED: FusionWeights(image=0.5, text=0.5),
-}
 
 
 class _Record(BaseModel):
@@ -92,7 +82,7 @@ def sample_queries(bundle: Bundle, sample: int, seed: int) -> Vectors:
     """Return up to `sample` of the bundle's own vectors as queries, half texts and half pictures, float32."""
     rng = np.random.default_rng(seed)
     spaces = [v for v in bundle.vectors.values() if len(v)]
-    parts = [v[_sample(rng, len(v), -(-sample // len(spaces)))] for v in spaces]
+    parts = [v[sample_rows(rng, len(v), -(-sample // len(spaces)))] for v in spaces]
     return np.concatenate(parts).astype(np.float32)[:sample]
 
 
@@ -117,27 +107,13 @@ def recall(exact_scores: Vectors, found_scores: Vectors) -> float:
     return float((found_scores >= exact_scores[:, -1:] - TIE / 10).mean())
 
 
-def choose_width(
-    index: VectorIndex, vectors: NDArray[np.float16], queries: Vectors, target: float = RECALL_TARGET
-) -> int | None:
-    """Return the smallest search width whose recall@10 reaches `target`, else the largest; None if exact."""
-    if not isinstance(index, FaissIndex) or not index.width_matters or not index.ntotal:
-        return None
-    k = min(K, index.ntotal)
-    truth, _ = exact_search(vectors, queries, k)
-    for width in WIDTHS:
-        if recall(truth, _exact_scores(vectors, queries, index.search(queries, k, width=width)[1])) >= target:
-            return width
-    return WIDTHS[-1]
-
-
 def self_retrieval(bundle: Bundle, encoder: Encoder, *, seed: int = 0, sample: int = SAMPLE) -> SelfRetrieval:
     """Encode sampled thumbnails and texts anew and return how many find their own product first."""
     rng = np.random.default_rng(seed)
-    rows = _sample(rng, len(bundle.products), sample)
+    rows = sample_rows(rng, len(bundle.products), sample)
     products = [bundle.products[int(row)] for row in rows]
     texts = encoder.encode_texts(texts_of(products, encoder), entities_of(products, encoder))
-    pictured = _sample(rng, len(bundle.image_rows), sample)
+    pictured = sample_rows(rng, len(bundle.image_rows), sample)
     owners = bundle.image_rows[pictured].astype(np.int64)
     images = encoder.encode_images(list(_thumbnails(bundle, pictured, owners))) if len(pictured) else texts[:0]
     return SelfRetrieval(
@@ -148,48 +124,13 @@ def self_retrieval(bundle: Bundle, encoder: Encoder, *, seed: int = 0, sample: i
     )
 
 
-def calibrate_image_weight(bundle: Bundle, *, seed: int = 0, sample: int = SAMPLE) -> FusionWeights:
-    """Return the weights that best find a product by a picture of it that the product itself does not show.
-
-    Measured as mean reciprocal rank over sampled products of at least two pictures, one of them held out;
-    among equal weights the one nearest the default. Fewer than 50 such products: the default.
-    """
-    default = DEFAULT_FUSION[QueryKind.IMAGE]
-    several = np.flatnonzero(np.diff(bundle.image_starts) >= 2)
-    if len(several) < MIN_CALIBRATION_PRODUCTS:
-        return default
-    rng = np.random.default_rng(seed)
-    chosen = several[_sample(rng, len(several), sample)]
-    reciprocal = np.mean([_held_out(bundle, int(row), rng) for row in chosen], axis=0)
-    best = np.flatnonzero(reciprocal >= reciprocal.max() - 1e-9)
-    weight = min((IMAGE_WEIGHTS[int(i)] for i in best), key=lambda w: abs(w - default.image))
-    return FusionWeights(image=weight, text=round(1.0 - weight, 1))
-
-
-def _held_out(bundle: Bundle, row: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Return the reciprocal rank, for each of IMAGE_WEIGHTS, of product `row` sought by one of its pictures."""
-    start, end = int(bundle.image_starts[row]), int(bundle.image_starts[row + 1])
-    held = int(rng.integers(start, end))
-    q = bundle.vectors["image"][held].astype(np.float32)
-    rows = np.union1d(candidate_rows(bundle, q, FusionWeights(image=0.5, text=0.5), K), [row])
-    best, _ = best_pictures(bundle, q, rows)
-    others = [i for i in range(start, end) if i != held]
-    own = int(np.searchsorted(rows, row))
-    best[own] = (bundle.vectors["image"][others].astype(np.float32) @ q).max()
-    texts = widened(bundle.vectors["text"][rows]) @ q
-    weights = np.array(IMAGE_WEIGHTS)[:, None]
-    scores = weights * best[None] + (1 - weights) * texts[None]
-    ahead = (scores >= scores[:, own : own + 1]).sum(axis=1)
-    return np.asarray(1.0 / ahead, np.float64)
-
-
 def _ann(bundle: Bundle, space: Space, queries: Vectors) -> AnnReport:
     index, vectors = bundle.indexes[space], bundle.vectors[space]
     k = min(K, index.ntotal)
     width = bundle.manifest.indexes[space].width
     truth, _ = exact_search(vectors, queries, k)
     answers, times = _timed(queries, lambda q: index.search(q[None], k, width=width)[1][0])
-    found = _exact_scores(vectors, queries, np.stack(answers))
+    found = exact_scores(vectors, queries, np.stack(answers))
     return _ann_report(recall(truth, found), times)
 
 
@@ -216,7 +157,7 @@ def _top(scores: Vectors) -> Vectors:
     return np.sort(scores)[::-1][:K]
 
 
-def _exact_scores(vectors: NDArray[np.float16], queries: Vectors, rows: NDArray[np.int64]) -> Vectors:
+def exact_scores(vectors: NDArray[np.float16], queries: Vectors, rows: NDArray[np.int64]) -> Vectors:
     """Return the exact score of each row found, `(nq, k)`; -inf where none was."""
     scores = np.einsum("qd,qkd->qk", queries, widened(vectors[np.maximum(rows, 0)]))
     return np.where(rows < 0, -np.inf, scores).astype(np.float32)
@@ -251,5 +192,6 @@ def _thumbnails(bundle: Bundle, pictured: NDArray[np.int64], owners: NDArray[np.
         yield decode_picture(content or b"")
 
 
-def _sample(rng: np.random.Generator, n: int, wanted: int) -> NDArray[np.int64]:
+def sample_rows(rng: np.random.Generator, n: int, wanted: int) -> NDArray[np.int64]:
+    """Return `wanted` of n rows at random, ascending; all if there are no more."""
     return np.sort(rng.choice(n, min(n, wanted), replace=False)).astype(np.int64)

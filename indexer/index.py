@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 Scores = NDArray[np.float32]
 Rows = NDArray[np.int64]
+Mask = NDArray[np.bool_]
 
 # FAISS's own type stubs lack half of what is used here (search parameters, graph statistics): untyped, so.
 _faiss: Any = faiss
@@ -70,14 +71,16 @@ class VectorIndex(Protocol):
         """Memory the index takes, estimated within a tenth."""
         ...
 
-    def search(self, xq: Scores, k: int, *, width: int | None = None) -> tuple[Scores, Rows]:
+    def search(self, xq: Scores, k: int, *, width: int | None = None, among: Mask | None = None) -> tuple[Scores, Rows]:
         """Return the k best rows of each query: `D (nq, k) float32` falling, `I (nq, k) int64`.
 
         Where fewer than k rows were found, the rest of I is -1 and of D is -inf. `width` is how much of
-        the index to look at: lists probed (IVF) or candidates kept (HNSW); exact indexes ignore it.
+        the index to look at: lists probed (IVF) or candidates kept (HNSW); exact indexes ignore it, and as
+        many as there are rows makes any index look at all of it. Only rows of `among`, `(ntotal,) bool`, are
+        found; an index that is not exact wants a larger width then.
 
         Raises:
-            ValueError: `xq` is not `(nq, d)` or not finite, or k or width is not positive.
+            ValueError: `xq` is not `(nq, d)` or not finite, k or width is not positive, or `among` is not `(ntotal,)`.
         """
         ...
 
@@ -191,12 +194,17 @@ class FaissIndex:
         """Whether `search` looks at more of the index when `width` grows: false for an exact index."""
         return _takes_width(self._index)
 
-    def search(self, xq: Scores, k: int, *, width: int | None = None) -> tuple[Scores, Rows]:
+    def search(self, xq: Scores, k: int, *, width: int | None = None, among: Mask | None = None) -> tuple[Scores, Rows]:
         """Return the k best rows of each query; see `VectorIndex.search`."""
         xq = self._checked(xq, k, width)
+        if among is not None and among.shape != (self.ntotal,):
+            msg = f"rows to search among must be ({self.ntotal},), not {among.shape}"
+            raise ValueError(msg)
         _one_thread()
-        parameters = _parameters(self._index, k, width)
-        scores, rows = self._index.search(xq, k, params=parameters)
+        searched = _flat(self._index) if width is not None and width >= self.ntotal else self._index
+        selector = None if among is None else _faiss.IDSelectorBitmap(np.packbits(among, bitorder="little"))
+        parameters = _parameters(searched, k, width, selector)
+        scores, rows = searched.search(xq, k, params=parameters)
         scores[rows == NO_ROW] = -np.inf
         return scores, rows
 
@@ -257,21 +265,34 @@ def _takes_width(index: faiss.Index) -> bool:
     return isinstance(_parts(index)[-1], faiss.IndexIVF | faiss.IndexHNSW)
 
 
-def _parameters(index: faiss.Index, k: int, width: int | None) -> Any:  # noqa: ANN401 - see _faiss
-    """Return the parameters of one search, shaped as the index is nested; None for an exact one."""
+def _flat(index: faiss.Index) -> faiss.Index:
+    """Return the part of `index` that holds every vector in a row, to look at all of them; itself if there is none.
+
+    A view, like those of `_parts`.
+    """
+    part = faiss.downcast_index(index)
+    if isinstance(part, faiss.IndexRefine):
+        return faiss.downcast_index(part.refine_index)
+    if isinstance(part, faiss.IndexHNSW):
+        return faiss.downcast_index(part.storage)
+    return part
+
+
+def _parameters(index: faiss.Index, k: int, width: int | None, selector: faiss.IDSelector | None) -> Any:  # noqa: ANN401 - see _faiss
+    """Return the parameters of one search, shaped as the index is nested; None for an exact one among all rows."""
     part = faiss.downcast_index(index)
     if isinstance(part, faiss.IndexPreTransform):
-        inner = _parameters(part.index, k, width)
+        inner = _parameters(part.index, k, width, selector)
         return None if inner is None else _faiss.SearchParametersPreTransform(index_params=inner)
     if isinstance(part, faiss.IndexRefine):
-        inner = _parameters(part.base_index, int(k * REFINE_FACTOR), width)
+        inner = _parameters(part.base_index, int(k * REFINE_FACTOR), width, selector)
         return _faiss.IndexRefineSearchParameters(k_factor=REFINE_FACTOR, base_index_params=inner)
     chosen = width or default_width(part)
     if isinstance(part, faiss.IndexIVF):
-        return _faiss.SearchParametersIVF(nprobe=min(chosen, int(part.nlist)))
+        return _faiss.SearchParametersIVF(nprobe=min(chosen, int(part.nlist)), sel=selector)
     if isinstance(part, faiss.IndexHNSW):
-        return _faiss.SearchParametersHNSW(efSearch=max(chosen, k))
-    return None
+        return _faiss.SearchParametersHNSW(efSearch=max(chosen, k), sel=selector)
+    return None if selector is None else _faiss.SearchParameters(sel=selector)
 
 
 def _automatic(n: int, d: int) -> str:

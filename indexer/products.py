@@ -141,6 +141,10 @@ class ProductTable(Sequence[Product]):
         """Return the id of the product of `row`, cheaper than the product itself."""
         return str(self._columns["id"][row].as_py())
 
+    def column(self, name: str) -> pa.Array:
+        """Return the column `name` of SCHEMA as Arrow holds it, `(n,)`."""
+        return self._columns[name]
+
     def entity_codes(self, group: str) -> tuple[NDArray[np.int32], Mapping[str, int]]:
         """Return the entity values of `group`: a code for each row, `(n,) int32`, and the code of each folded value.
 

@@ -7,13 +7,16 @@ computed anew from the stored float16 vectors, so scores do not depend on the re
 pictures into a query vector is left to the encoders, turning rows into answers to the service.
 """
 
+import math
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
 from indexer.bundle import Bundle
+from indexer.fields import Mask
 from indexer.halves import widened
 from indexer.index import NO_ROW
 from indexer.manifest import FusionWeights, Space
@@ -22,6 +25,8 @@ from indexer.products import fold_value
 MIN_CANDIDATES = 256
 OVERSAMPLE = 4  # candidates fetched per place in the answer, from each index
 _QUERY_WORDS = 12  # a longer text is prose; few queries of shoppers are
+WIDENING = 2  # times, at each step of a filtered search of an approximate index
+_SAME_SCORE = 1e-6
 MOST_NAMED = 20_000  # products with the named entities that are scored besides; more are left to the indexes
 
 Floats = NDArray[np.float32]
@@ -45,60 +50,112 @@ def part_of_text(text: str) -> float:
     return min(1.0, _QUERY_WORDS / max(1, len(text.split())))
 
 
+class FilterStrategy(StrEnum):
+    """How the products that a filter admits were searched."""
+
+    NONE = "none"  # there is no filter
+    EXACT = "exact"  # each of them was looked at
+    APPROXIMATE = "approximate"  # those that an approximate index led to
+
+
 @dataclass(frozen=True, slots=True)
-class Ranked:
-    """Products in falling order of score, ties by row.
+class Scored:
+    """Products with their exact scores, `(m,)` each.
 
     Attributes:
-        rows: `(m,) int64`, product rows; m <= limit.
-        scores: `(m,) float32`.
-        pictures: `(m,) int32`, which of the product's pictures was its best; -1 for a product without any.
+        rows: `int64`, product rows.
+        scores: `float32`.
+        pictures: `int32`, which of the product's pictures is its best; -1 for a product without any.
         named: `(m, K) float32`, what each named entity added to the score.
-        candidates: how many products were scored: pages beyond it are empty.
+        strategy: how the filter was obeyed.
+        candidates: how many products were scored, of which these may be a part.
     """
 
     rows: Rows
     scores: Floats
     pictures: NDArray[np.int32]
     named: Floats
+    strategy: FilterStrategy
     candidates: int
 
+    def take(self, places: Rows) -> "Scored":
+        """Return the products at `places`, `(p,) int64`, in that order."""
+        return replace(
+            self,
+            rows=self.rows[places],
+            scores=self.scores[places],
+            pictures=self.pictures[places],
+            named=self.named[places],
+        )
 
-def rank(
+    def best(self) -> Rows:
+        """Return the places of all, `(m,) int64`, in falling order of score, ties by row."""
+        return np.lexsort((self.rows, -self.scores))
+
+
+def rank(bundle: Bundle, q: Floats, weights: FusionWeights, limit: int, *, named: Sequence[NamedEntity] = ()) -> Scored:
+    """Return the `limit` products nearest to `q`, `(d,) float32`, best first; see `score`.
+
+    Raises:
+        ValueError: `q` is not `(d,)` or not finite, or limit is not positive.
+    """
+    scored = score(bundle, q, weights, limit, named=named)
+    return scored.take(scored.best()[:limit])
+
+
+def score(
     bundle: Bundle,
     q: Floats,
     weights: FusionWeights,
-    limit: int,
-    offset: int = 0,
-    exclude_rows: Collection[int] = (),
+    wanted: int,
+    *,
     named: Sequence[NamedEntity] = (),
-) -> Ranked:
-    """Return places offset to offset + limit of the products nearest to `q`, `(d,) float32`.
+    among: Mask | None = None,
+    exclude_rows: Collection[int] = (),
+) -> Scored:
+    """Return candidates for the `wanted` products nearest to `q`, `(d,) float32`, in the order of rows.
 
-    `exclude_rows` are product rows left out of the answer: their places go to the next ones. Products with
-    the entities `named` are candidates wherever their vectors lie.
+    Products with the entities `named` are candidates wherever their vectors lie. Only products of `among`,
+    `(n,) bool`, are candidates, and none of `exclude_rows`.
 
     Raises:
-        ValueError: `q` is not `(d,)` or not finite, limit is not positive or offset negative.
+        ValueError: `q` is not `(d,)` or not finite, or wanted is not positive.
     """
-    if limit < 1 or offset < 0:
-        msg = f"limit must be positive and offset not negative, not {limit} and {offset}"
+    if wanted < 1:
+        msg = f"the number of products wanted must be positive, not {wanted}"
         raise ValueError(msg)
-    rows = candidate_rows(bundle, q, weights, limit + offset + len(exclude_rows))
+    rows, strategy = candidate_rows(bundle, q, weights, wanted + len(exclude_rows), among)
     having = has_named(bundle, named)  # (n, K)
     if named:
-        rows = np.union1d(rows, _named_rows(having))
+        rows = np.union1d(rows, _named_rows(having if among is None else having & among[:, None]))
     if exclude_rows:
         rows = rows[~np.isin(rows, np.fromiter(exclude_rows, np.int64))]
     scores, pictures = score_rows(bundle, q, weights, rows)
     worth = np.array([weights.entities * entity.weight for entity in named], np.float32)
     added: Floats = np.multiply(having[rows], worth, dtype=np.float32)
     scores += added.sum(axis=1, dtype=np.float32)
-    order = np.lexsort((rows, -scores))[offset : offset + limit]
-    return Ranked(rows[order], scores[order], pictures[order], added[order], len(rows))
+    return Scored(rows, scores, pictures, added, strategy, len(rows))
 
 
-def candidate_rows(bundle: Bundle, q: Floats, weights: FusionWeights, wanted: int) -> Rows:
+def candidate_rows(
+    bundle: Bundle, q: Floats, weights: FusionWeights, wanted: int, among: Mask | None = None
+) -> tuple[Rows, FilterStrategy]:
+    """Return product rows, ascending and distinct, for the best `wanted` places, and how `among` was obeyed.
+
+    While a filter admits few products each of them is one: graphs and lists lose rows that are rare among their
+    neighbours, and scoring a few is faster than looking for them.
+    """
+    if among is None:
+        return proposed_rows(bundle, q, weights, wanted), FilterStrategy.NONE
+    admitted = np.flatnonzero(among)
+    if len(admitted) <= max(bundle.manifest.exact_rows, wanted):
+        return admitted, FilterStrategy.EXACT
+    exact = all(record.width is None for record in bundle.manifest.indexes.values())
+    strategy = FilterStrategy.EXACT if exact else FilterStrategy.APPROXIMATE
+    return proposed_rows(bundle, q, weights, wanted, among), strategy
+
+
+def proposed_rows(bundle: Bundle, q: Floats, weights: FusionWeights, wanted: int, among: Mask | None = None) -> Rows:
     """Return product rows, ascending and distinct, that the indexes hold for the best `wanted` places.
 
     A space of weight zero is not asked. Several pictures of a product can take several places of the image
@@ -107,10 +164,11 @@ def candidate_rows(bundle: Bundle, q: Floats, weights: FusionWeights, wanted: in
     depth = max(MIN_CANDIDATES, OVERSAMPLE * wanted)
     found = []
     if weights.text > 0:
-        found.append(_nearest(bundle, "text", q, depth))
+        found.append(_nearest(bundle, "text", q, depth, among))
     if weights.image > 0 and len(bundle.image_rows):
         per_product = -(-len(bundle.image_rows) // len(bundle.products))
-        pictures = _nearest(bundle, "image", q, depth * per_product)
+        pictured = None if among is None else among[bundle.image_rows]
+        pictures = _nearest(bundle, "image", q, depth * per_product, pictured)
         found.append(bundle.image_rows[pictures].astype(np.int64))
     return np.unique(np.concatenate(found)) if found else np.zeros(0, np.int64)
 
@@ -169,9 +227,32 @@ def best_pictures(bundle: Bundle, q: Floats, rows: Rows) -> tuple[Floats, NDArra
     return best, number
 
 
-def _nearest(bundle: Bundle, space: Space, q: Floats, k: int) -> Rows:
-    index = bundle.indexes[space]
-    width = bundle.manifest.indexes[space].width
-    _, rows = index.search(np.ascontiguousarray(q[None, :], np.float32), min(k, index.ntotal), width=width)
+def _nearest(bundle: Bundle, space: Space, q: Floats, k: int, among: Mask | None) -> Rows:
+    """Return the k rows of a space nearest to `q`, of those in `among`, `(rows of the space,) bool`.
+
+    Under a filter an approximate index must look at more of itself, and how much more is not known: a filter may
+    admit what is near the query or what is far from it. So the width grows, from what the admitted share calls
+    for, until twice as much finds nothing better; at the most it looks at everything.
+    """
+    index, width = bundle.indexes[space], bundle.manifest.indexes[space].width
+    xq = np.ascontiguousarray(q[None, :], np.float32)
+    if among is None or width is None:
+        return _found(index.search(xq, min(k, index.ntotal), width=width, among=among)[1])
+    admitted = int(among.sum())
+    k = min(k, admitted)
+    if not k:
+        return np.zeros(0, np.int64)
+    width = math.ceil(width * index.ntotal / admitted)
+    scores, rows = index.search(xq, k, width=width, among=among)
+    while width < index.ntotal:
+        width = min(WIDENING * width, index.ntotal)
+        before = scores
+        scores, rows = index.search(xq, k, width=width, among=among)
+        if rows[0, -1] != NO_ROW and np.allclose(scores, before, rtol=0, atol=_SAME_SCORE):
+            break
+    return _found(rows)
+
+
+def _found(rows: Rows) -> Rows:
     nearest: Rows = rows[0][rows[0] != NO_ROW]
     return nearest

@@ -113,6 +113,7 @@ async def _warm_up(state: AppState) -> None:
     if not failed:
         words = TextPart(served.bundle.products[probe_row(served.bundle)].title, 1.0, "q")
         await state["engine"].search(Query((words,), explain=True))
+    await asyncio.to_thread(served.bundle.fields.prepare)
     _log.info(
         "started",
         bundle=served.bundle_id,

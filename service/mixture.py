@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from indexer.bundle import Bundle
 from indexer.manifest import FusionWeights
-from indexer.ranking import NamedEntity, Ranked
+from indexer.ranking import NamedEntity, Scored
 from models.encoder import TextTerms, Vectors
 
 _NOTHING = 1e-6  # below this length the parts cancel out and no direction is left
@@ -100,7 +100,7 @@ def explain(
     return [tuple(Term(*label, float(score)) for label, score in zip(labels, row, strict=True)) for row in scores]
 
 
-def targets_of(bundle: Bundle, ranked: Ranked, weights: FusionWeights) -> NDArray[np.float32]:
+def targets_of(bundle: Bundle, ranked: Scored, weights: FusionWeights) -> NDArray[np.float32]:
     """Return what each ranked product's score is an inner product with, `(m, d) float32`."""
     targets = np.float32(weights.text) * bundle.vectors["text"][ranked.rows].astype(np.float32)
     having = np.flatnonzero(ranked.pictures >= 0)

@@ -7,8 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from pydantic import JsonValue
+
 from service.errors import InvalidRequestError
 
+Filter = Mapping[str, JsonValue]
 EntityLinking = Literal["auto", "off", "strict"]
 
 MOST_PARTS = 16
@@ -67,17 +70,41 @@ Part = TextPart | PicturePart | ProductPart
 
 
 @dataclass(frozen=True, slots=True)
+class FacetField:
+    """A field whose values are to be counted, and of how many values at most."""
+
+    field: str
+    limit: int
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class SortKey:
+    """A field to sort by; products that do not state it come last either way."""
+
+    field: str
+    descending: bool
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
 class Query:
     """One search. The vector looked for is the normalised weighted sum of the parts' vectors.
 
     Attributes:
-        parts: At least one, at least one of them with a weight above zero. Each knows the path of its field.
+        parts: At least one of them has a weight above zero; none: all products are wanted, to be filtered, sorted or
+            counted. Each knows the path of its field.
         entities: Group to value as the caller states them; None means: do not use this group.
         linking: Whether entities are also read out of the words, and whether unknown stated ones are refused.
         limit: Hits to return.
         offset: Hits to skip.
         explain: Whether each hit says what its score is made of.
         exclude: Product ids that are never hits.
+        filter: What hits must meet, see `service.filters`.
+        facets: Fields whose values are counted among the products found.
+        sort: What to sort by, before relevance.
+        collapse: A field of which every value has one hit, the first: colour variants of one product, say.
+        diversity: From 0, hits by relevance alone, to 1, each hit as unlike those before it as can be.
     """
 
     parts: tuple[Part, ...]
@@ -87,12 +114,17 @@ class Query:
     offset: int = 0
     explain: bool = False
     exclude: frozenset[str] = frozenset()
+    filter: Filter | None = None
+    facets: tuple[FacetField, ...] = ()
+    sort: tuple[SortKey, ...] = ()
+    collapse: str | None = None
+    diversity: float = 0.0
 
     def __post_init__(self) -> None:
-        if not self.parts:
-            msg = "Give something to look for: q, image or query."
+        if not self.parts and self.filter is None and not self.facets and not self.sort:
+            msg = "Give something to look for: q, image or query; or a filter, facets or sort, to browse."
             raise InvalidRequestError(msg, path="q")
-        if all(part.weight <= 0 for part in self.parts):
+        if self.parts and all(part.weight <= 0 for part in self.parts):
             msg = "At least one weight must be above zero."
             raise InvalidRequestError(msg, path=self.parts[0].path.removesuffix(".text"))
         if any(self.entities.values()) and not self.texts:

@@ -11,35 +11,19 @@ from dataclasses import asdict, dataclass
 
 import structlog
 
-from indexer.ranking import rank
-from models.product import Product
-from service.embed import Account, Embedder, kind_of
+from indexer.ranking import FilterStrategy
+from service.embed import Account, Embedder
 from service.errors import DeadlineError, InvalidRequestError
-from service.mixture import Mixture, Term, explain, mix, targets_of
+from service.facets import Facet
+from service.mixture import Mixture, mix
 from service.pools import BoundedPool
 from service.query import Query
+from service.retrieve import Found, resolve, retrieve
 from service.served import Served
 from service.telemetry import Metrics
-from service.understand import LinkedEntity, named_entities
+from service.understand import LinkedEntity
 
 _log = structlog.stdlib.get_logger("catalens.search")
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A product found.
-
-    Attributes:
-        row: Its row in the bundle.
-        product: What the catalogue says of it.
-        score: Inner product with the query, at most 1, and what entities in common add.
-        terms: What the score is made of, if that was asked for.
-    """
-
-    row: int
-    product: Product
-    score: float
-    terms: tuple[Term, ...] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +33,16 @@ class Timings:
     Attributes:
         decode: Fetching and decoding the slowest picture.
         encode: Reading entities and encoding, without `decode`.
+        filter: Finding out which products the filter admits.
         retrieve: Finding and scoring candidates.
-        rank: Reading the hits' products, and explaining their scores.
+        rank: Ordering them, counting facets, reading the hits' products, and explaining their scores.
         total: Everything.
     """
 
     total: float
     decode: float
     encode: float
+    filter: float
     retrieve: float
     rank: float
 
@@ -69,6 +55,8 @@ class Answer:
     hits: tuple[Found, ...]
     links: tuple[LinkedEntity, ...]
     found: int
+    facets: tuple[Facet, ...]
+    strategy: FilterStrategy
     served: Served
     timings: Timings
     degraded: tuple[str, ...]
@@ -137,56 +125,49 @@ class SearchEngine:
     async def _search(self, query: Query, served: Served) -> Answer:
         began = time.perf_counter()
         account = Account()
+        wanted = await self._ranking.run(resolve, served, query)
+        filtered = time.perf_counter()
         links = await self._read(query, served)
-        parts = await self._embedder.encode(query, links, served, account)
-        mixture = mix(parts)
-        if mixture is None:
-            msg = "The parts cancel each other out: nothing is left to look for."
-            raise InvalidRequestError(msg, path="query")
+        mixture = await self._mixture(query, links, served, account)
         encoded = time.perf_counter()
-        retrieved = await self._ranking.run(retrieve, served, query, mixture, links)
+        retrieved = await self._ranking.run(retrieve, served, query, wanted, mixture, links)
         ended = time.perf_counter()
         timings = Timings(
             total=_ms(ended - began),
             decode=_ms(account.decode_s),
-            encode=_ms(encoded - began - account.decode_s),
+            filter=_ms(filtered - began),
+            encode=_ms(encoded - filtered - account.decode_s),
             retrieve=_ms(ended - encoded - retrieved.rank_s),
             rank=_ms(retrieved.rank_s),
         )
         return Answer(
-            query, retrieved.hits, tuple(links), retrieved.found, served, timings, tuple(sorted(account.degraded))
+            query=query,
+            hits=retrieved.hits,
+            links=tuple(links),
+            found=retrieved.found,
+            facets=retrieved.facets,
+            strategy=retrieved.strategy,
+            served=served,
+            timings=timings,
+            degraded=tuple(sorted(account.degraded)),
         )
+
+    async def _mixture(
+        self, query: Query, links: Sequence[LinkedEntity], served: Served, account: Account
+    ) -> Mixture | None:
+        """Return what to look for; None where all products are wanted."""
+        if not query.parts:
+            return None
+        mixture = mix(await self._embedder.encode(query, links, served, account))
+        if mixture is None:
+            msg = "The parts cancel each other out: nothing is left to look for."
+            raise InvalidRequestError(msg, path="query")
+        return mixture
 
     async def _read(self, query: Query, served: Served) -> list[LinkedEntity]:
         if not query.texts:
             return []
         return await self._ranking.run(served.reader.read, query)
-
-
-@dataclass(frozen=True, slots=True)
-class Retrieved:
-    """Hits, how many products were scored for them, and the seconds that reading and explaining them took."""
-
-    hits: tuple[Found, ...]
-    found: int
-    rank_s: float
-
-
-def retrieve(served: Served, query: Query, mixture: Mixture, links: Sequence[LinkedEntity]) -> Retrieved:
-    """Return the hits of a query vector and the entities its words name. For a worker thread."""
-    bundle = served.bundle
-    weights = bundle.manifest.fusion[kind_of(query)]
-    rows = [bundle.products.row_of(product_id) for product_id in query.exclude]
-    excluded = [row for row in rows if row is not None]
-    named = named_entities(query, links)
-    ranked = rank(bundle, mixture.vector, weights, query.limit, query.offset, excluded, [entity for _, entity in named])
-    began = time.perf_counter()
-    terms = explain(mixture, targets_of(bundle, ranked, weights), named, ranked.named) if query.explain else None
-    hits = tuple(
-        Found(int(row), bundle.products[int(row)], float(score), terms[place] if terms else None)
-        for place, (row, score) in enumerate(zip(ranked.rows, ranked.scores, strict=True))
-    )
-    return Retrieved(hits, ranked.candidates, time.perf_counter() - began)
 
 
 def _ms(seconds: float) -> float:

@@ -11,6 +11,7 @@ from models.encoder import Encoder
 from models.entities import EntityLinker
 from service.cache import Cache
 from service.errors import StartupError
+from service.filters import Filters
 from service.settings import Settings
 from service.telemetry import Metrics
 from service.terms import TermsCache
@@ -19,12 +20,13 @@ from service.understand import Reader, Spellings
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """One bundle, the encoder that made it, and what reads and remembers queries for them."""
+    """One bundle, the encoder that made it, and what reads, filters and remembers queries for them."""
 
     encoder: Encoder
     bundle: Bundle
     reader: Reader
     cache: TermsCache
+    filters: Filters
 
     @property
     def bundle_id(self) -> str:
@@ -42,7 +44,7 @@ def serve(encoder: Encoder, bundle: Bundle, cache: Cache, metrics: Metrics) -> S
         fingerprint=encoder.fingerprint,
         products=len(bundle.products),
     )
-    return Served(encoder, bundle, reader, terms)
+    return Served(encoder, bundle, reader, terms, Filters(bundle.fields))
 
 
 def shake_hands(encoder: Encoder, bundle: Bundle) -> None:

@@ -12,6 +12,13 @@ SEARCH_REQUESTS: Final[list[Any]] = [
         ],
         "fields": ["id", "title", "price", "images"],
     },
+    {
+        "q": "jacket",
+        "filter": {"price": {"gte": 10, "lt": 200}, "in_stock": True, "not": {"season": "Winter"}},
+        "facets": ["brand", {"field": "price"}],
+        "sort": ["price:asc"],
+        "collapse": "group",
+    },
 ]
 
 PRODUCT: Final = {
@@ -59,11 +66,26 @@ SEARCH_RESPONSE: Final = {
             "known": True,
         }
     ],
+    "facets": {
+        "brand": {
+            "values": [{"value": "Diesel", "count": 1}],
+            "distinct": 1,
+            "statistics": None,
+            "exact": True,
+        },
+        "price": {
+            "values": [],
+            "distinct": 0,
+            "statistics": {"count": 1, "min": 89.0, "max": 89.0, "mean": 89.0},
+            "exact": True,
+        },
+    },
+    "filter_strategy": "exact",
     "found": 1,
     "limit": 10,
     "offset": 0,
     "index": _INDEX,
-    "timings_ms": {"total": 14.2, "decode": 0.0, "encode": 11.9, "retrieve": 1.4, "rank": 0.5},
+    "timings_ms": {"total": 14.2, "decode": 0.0, "encode": 11.9, "filter": 0.1, "retrieve": 1.4, "rank": 0.5},
     "degraded": [],
 }
 

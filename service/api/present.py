@@ -11,6 +11,8 @@ from starlette.responses import Response
 from indexer.bundle import Bundle
 from models.product import Product
 from service.api.schemas import (
+    FacetStatisticsView,
+    FacetView,
     Hit,
     IndexView,
     LinkedEntityView,
@@ -21,9 +23,11 @@ from service.api.schemas import (
     TermView,
 )
 from service.embed import CACHE
+from service.facets import Facet
 from service.mixture import Term
 from service.readiness import Verdict
-from service.search import Answer, Found
+from service.retrieve import Found
+from service.search import Answer
 from service.served import Served
 from service.understand import LinkedEntity
 
@@ -41,6 +45,8 @@ def search_view(answer: Answer, fields: Sequence[ProductField] | None = None) ->
     return {
         "hits": [_hit(found, answer.served.bundle, fields) for found in answer.hits],
         "linked_entities": [_link(link) for link in answer.links],
+        "facets": {facet.field: _facet(facet) for facet in answer.facets},
+        "filter_strategy": answer.strategy.value,
         "found": answer.found,
         "limit": answer.query.limit,
         "offset": answer.query.offset,
@@ -49,6 +55,7 @@ def search_view(answer: Answer, fields: Sequence[ProductField] | None = None) ->
             "total": answer.timings.total,
             "decode": answer.timings.decode,
             "encode": answer.timings.encode,
+            "filter": answer.timings.filter,
             "retrieve": answer.timings.retrieve,
             "rank": answer.timings.rank,
         },
@@ -102,6 +109,15 @@ def _term(term: Term) -> TermView:
         "value": term.value,
         "gate": None if term.gate is None else round(term.gate, _DECIMALS),
         "score": round(term.score, _DECIMALS),
+    }
+
+
+def _facet(facet: Facet) -> FacetView:
+    return {
+        "values": [{"value": value, "count": n} for value, n in facet.values],
+        "distinct": facet.distinct,
+        "statistics": None if facet.statistics is None else cast("FacetStatisticsView", asdict(facet.statistics)),
+        "exact": facet.exact,
     }
 
 

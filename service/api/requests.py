@@ -1,7 +1,27 @@
 """From the wire's requests to the service's own queries."""
 
-from service.api.schemas import ImageReference, ImageSearchForm, QueryPart, SearchRequest, SimilarRequest
-from service.query import Part, Picture, PictureData, PicturePart, PictureUrl, ProductPart, Query, TextPart
+from collections.abc import Sequence
+
+from service.api.schemas import (
+    FacetRequest,
+    ImageReference,
+    ImageSearchForm,
+    QueryPart,
+    SearchRequest,
+    SimilarRequest,
+)
+from service.query import (
+    FacetField,
+    Part,
+    Picture,
+    PictureData,
+    PicturePart,
+    PictureUrl,
+    ProductPart,
+    Query,
+    SortKey,
+    TextPart,
+)
 
 
 def to_query(asked: SearchRequest) -> Query:
@@ -20,6 +40,11 @@ def to_query(asked: SearchRequest) -> Query:
         parts=tuple(parts),
         entities=asked.entities,
         linking=asked.entity_linking,
+        filter=asked.filter,
+        facets=_facets(asked.facets),
+        sort=_sort(asked.sort),
+        collapse=asked.collapse,
+        diversity=asked.diversity,
         limit=asked.limit,
         offset=asked.offset,
         explain=asked.explain,
@@ -36,6 +61,11 @@ def to_image_query(asked: ImageSearchForm, picture: bytes) -> Query:
         parts=tuple(parts),
         entities=asked.entities,
         linking=asked.entity_linking,
+        filter=asked.filter,
+        facets=_facets(asked.facets),
+        sort=_sort(asked.sort),
+        collapse=asked.collapse,
+        diversity=asked.diversity,
         limit=asked.limit,
         offset=asked.offset,
         explain=asked.explain,
@@ -46,11 +76,23 @@ def to_similar_query(product_id: str, asked: SimilarRequest) -> Query:
     """Return the query for products like one, that one left out."""
     return Query(
         parts=(ProductPart(product_id, 1.0, "id"),),
+        filter=asked.filter,
+        collapse=asked.collapse,
+        diversity=asked.diversity,
         limit=asked.limit,
         offset=asked.offset,
         explain=asked.explain,
         exclude=frozenset({product_id}),
     )
+
+
+def _facets(asked: Sequence[FacetRequest]) -> tuple[FacetField, ...]:
+    return tuple(FacetField(facet.field, facet.limit, f"facets[{i}]") for i, facet in enumerate(asked))
+
+
+def _sort(asked: Sequence[str]) -> tuple[SortKey, ...]:
+    keys = [text.rpartition(":") for text in asked]
+    return tuple(SortKey(name, order == "desc", f"sort[{i}]") for i, (name, _, order) in enumerate(keys))
 
 
 def _part(part: QueryPart, path: str) -> Part:

@@ -7,7 +7,7 @@ unless it is marked as not required, and mypy checks the code that fills them.
 from typing import Annotated, Literal, NotRequired
 
 from fastapi import UploadFile
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Json, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, Json, JsonValue, model_validator
 from typing_extensions import TypedDict
 
 from models.product import AttributeValue, clean_text
@@ -55,6 +55,30 @@ ProductIdText = Annotated[str, Field(min_length=1, max_length=256), AfterValidat
 Weight = Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)]
 Limit = Annotated[int, Field(ge=1, le=100, description="Hits to return.")]
 Offset = Annotated[int, Field(ge=0, le=1_000, description="Hits to skip.")]
+FieldName = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_readable)]
+FilterObject = Annotated[
+    dict[str, JsonValue],
+    Field(
+        description="What hits must meet: field to value, list of values (any of them) or operators (`eq`, `in`, `gt`, "
+        "`gte`, `lt`, `lte`, `exists`, `not`); all must hold. `and`, `or` and `not` nest."
+    ),
+]
+SortText = Annotated[
+    str,
+    Field(max_length=205, pattern=r"^.+:(asc|desc)$", description="FIELD:asc or FIELD:desc"),
+    AfterValidator(_readable),
+]
+Sort = Annotated[
+    list[SortText],
+    Field(max_length=8, description="Sort by these fields, then by relevance; products without a value come last."),
+]
+Collapse = Annotated[
+    FieldName | None, Field(description="Only the best hit for each value of this field, such as `group`.")
+]
+Diversity = Annotated[
+    float,
+    Field(ge=0, le=1, allow_inf_nan=False, description="0: by relevance alone; more: hits unlike those before them."),
+]
 Fields = Annotated[
     list[ProductField], Field(min_length=1, max_length=14, description="Fields of `product` to return; all if absent.")
 ]
@@ -96,14 +120,36 @@ class QueryPart(Request):
         return self
 
 
+class FacetRequest(Request):
+    """A field to count, and how many of its values to return at most."""
+
+    field: FieldName
+    limit: Annotated[int, Field(ge=1, le=1_000)] = 20
+
+
+def _facet(stated: object) -> object:
+    return {"field": stated} if isinstance(stated, str) else stated
+
+
+Facets = Annotated[
+    list[Annotated[FacetRequest, BeforeValidator(_facet, json_schema_input_type=FieldName | FacetRequest)]],
+    Field(max_length=32, description="Fields whose values are counted among the products found."),
+]
+
+
 class SearchRequest(Request):
-    """What to look for. At least one of `q`, `image` and `query`; together they are one mixture."""
+    """What to look for: `q`, `image` and `query`, together one mixture; or, to browse, a filter, facets or sort."""
 
     q: QueryText | None = None
     image: ImageReference | None = None
     query: Annotated[list[QueryPart], Field(min_length=1, max_length=MOST_PARTS)] | None = None
     entities: EntityMap = Field(default_factory=dict)
     entity_linking: EntityLinking = "auto"
+    filter: FilterObject | None = None
+    facets: Facets = Field(default_factory=list)
+    sort: Sort = Field(default_factory=list)
+    collapse: Collapse = None
+    diversity: Diversity = 0.0
     limit: Limit = 20
     offset: Offset = 0
     fields: Fields | None = None
@@ -123,6 +169,11 @@ class ImageSearchForm(BaseModel):
     ] = 0.5
     entities: Json[EntityMap] = Field(default_factory=dict, description='JSON, such as {"brand": "Diesel"}.')
     entity_linking: EntityLinking = "auto"
+    filter: Json[FilterObject] | None = Field(None, description='JSON, such as {"price": {"lt": 50}}.')
+    facets: Json[Facets] = Field(default_factory=list, description='JSON, such as ["brand"].')
+    sort: Json[Sort] = Field(default_factory=list, description='JSON, such as ["price:asc"].')
+    collapse: Collapse = None
+    diversity: Diversity = 0.0
     limit: Limit = 20
     offset: Offset = 0
     fields: Fields | None = None
@@ -134,6 +185,9 @@ class SimilarRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    filter: Json[FilterObject] | None = Field(None, description='JSON, such as {"price": {"lt": 50}}.')
+    collapse: Collapse = None
+    diversity: Diversity = 0.0
     limit: Limit = 20
     offset: Offset = 0
     fields: Fields | None = None
@@ -198,6 +252,31 @@ class LinkedEntityView(TypedDict):
     known: bool
 
 
+class FacetValueView(TypedDict):
+    """A value of a field, and how many products found state it."""
+
+    value: str | bool
+    count: int
+
+
+class FacetStatisticsView(TypedDict):
+    """Of the numbers that the products found state."""
+
+    count: int
+    min: float
+    max: float
+    mean: float
+
+
+class FacetView(TypedDict):
+    """A field among the products found: the first of `distinct` values. `exact` tells whether all were counted."""
+
+    values: list[FacetValueView]
+    distinct: int
+    statistics: FacetStatisticsView | None
+    exact: bool
+
+
 class IndexView(TypedDict):
     """Which catalogue and which model answered."""
 
@@ -211,6 +290,7 @@ class Timings(TypedDict):
     total: float
     decode: float
     encode: float
+    filter: float
     retrieve: float
     rank: float
 
@@ -220,6 +300,8 @@ class SearchResponse(TypedDict):
 
     hits: list[Hit]
     linked_entities: list[LinkedEntityView]
+    facets: dict[str, FacetView]
+    filter_strategy: Literal["none", "exact", "approximate"]
     found: int
     limit: int
     offset: int

@@ -119,6 +119,25 @@ def test_wider_finds_no_less(index, xq, truth):
         assert wide > narrow
 
 
+@pytest.mark.parametrize("share", [0.002, 0.1, 0.9])
+def test_only_rows_asked_for_are_found_and_all_of_them_at_full_width(index, recipe, xq, truth, share):
+    among = np.random.default_rng(7).random(N) < share
+    scores, rows = index.search(xq, K, width=N, among=among)
+    found = min(K, int(among.sum()))
+    assert (rows[:, :found] >= 0).all()
+    assert (rows[:, found:] == -1).all()
+    assert among[rows[:, :found]].all()
+    if any(coded in recipe for coded in ("SQ8", "PCA", "PQ")) and "Refine" not in recipe:
+        return  # codes are not the vectors
+    best = np.sort(np.where(among, truth[2], -np.inf), axis=1)[:, ::-1][:, :found]
+    np.testing.assert_allclose(scores[:, :found], best, atol=1e-3)
+
+
+def test_rows_asked_for_are_one_a_row(index, xq):
+    with pytest.raises(ValueError, match="rows to search among"):
+        index.search(xq, K, among=np.ones(N - 1, np.bool_))
+
+
 def test_same_seed_same_index(recipe, index, xb, xq):
     again = FaissIndex.build(xb, recipe, seed=3)
     for mine, others in zip(index.search(xq, K, width=8), again.search(xq, K, width=8), strict=True):

@@ -6,10 +6,7 @@ import pytest
 from indexer.build import BuildOptions, build
 from indexer.bundle import Bundle
 from indexer.evaluate import (
-    DEFAULT_FUSION,
     Report,
-    calibrate_image_weight,
-    choose_width,
     exact_search,
     measure,
     recall,
@@ -18,6 +15,13 @@ from indexer.evaluate import (
 )
 from indexer.index import FaissIndex
 from indexer.manifest import QueryKind
+from indexer.tuning import (
+    DEFAULT_FUSION,
+    FILTER_SIZES,
+    calibrate_image_weight,
+    choose_exact_rows,
+    choose_width,
+)
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +147,7 @@ class TestCalibration:
 
     def test_texts_that_say_nothing_get_no_weight(self, bundle, monkeypatch):
         """Pictures of a product are near each other, texts are noise: the more weight on pictures the better."""
-        monkeypatch.setattr("indexer.evaluate.MIN_CALIBRATION_PRODUCTS", 5)
+        monkeypatch.setattr("indexer.tuning.MIN_CALIBRATION_PRODUCTS", 5)
         rng = np.random.default_rng(0)
         noise = rng.standard_normal(bundle.vectors["text"].shape)
         noise /= np.linalg.norm(noise, axis=1, keepdims=True)
@@ -155,7 +159,7 @@ class TestCalibration:
 
     def test_pictures_that_say_nothing_get_little_weight(self, bundle, monkeypatch):
         """A picture is near its product's text but not near the product's other picture."""
-        monkeypatch.setattr("indexer.evaluate.MIN_CALIBRATION_PRODUCTS", 5)
+        monkeypatch.setattr("indexer.tuning.MIN_CALIBRATION_PRODUCTS", 5)
         rng = np.random.default_rng(0)
         texts = bundle.vectors["text"].astype(np.float64)
         noise = rng.standard_normal((80, 48)) / np.sqrt(48)
@@ -175,3 +179,18 @@ def test_samples_are_halves_of_both_spaces(bundle):
     np.testing.assert_array_equal(queries, sample_queries(bundle, 40, seed=2))
     stored = {v.tobytes() for v in bundle.vectors["text"].astype(np.float32)}
     assert sum(q.tobytes() in stored for q in queries) == 20
+
+
+class TestExactRows:
+    def test_the_largest_size_before_asking_is_faster(self, bundle, monkeypatch):
+        monkeypatch.setattr("indexer.tuning.FILTER_SIZES", (5, 10, 20, 30, 500))
+        times = {5: (1.0, 3.0), 10: (2.0, 3.0), 20: (4.0, 3.0), 30: (1.0, 3.0)}
+        monkeypatch.setattr("indexer.tuning._both_ways", lambda *given: times[len(given[2])])
+        assert choose_exact_rows(bundle, sample_queries(bundle, 10, 0)) == 10
+
+    def test_a_small_catalogue_is_scored_whole(self, bundle):
+        assert choose_exact_rows(bundle, sample_queries(bundle, 10, 0)) == FILTER_SIZES[0] >= len(bundle.products)
+
+    def test_by_the_clock(self, bundle, monkeypatch):
+        monkeypatch.setattr("indexer.tuning.FILTER_SIZES", (5, 10, 20))
+        assert choose_exact_rows(bundle, sample_queries(bundle, 10, 0)) in {5, 10, 20}

@@ -5,7 +5,7 @@ import pytest
 
 from indexer.index import FaissIndex
 from indexer.manifest import FusionWeights
-from indexer.ranking import candidate_rows, rank, score_rows
+from indexer.ranking import FilterStrategy, candidate_rows, rank, score, score_rows
 
 D = 16
 
@@ -18,6 +18,7 @@ class Record:
 @dataclass
 class Stated:
     indexes: dict
+    exact_rows: int = 100
 
 
 class Rows:
@@ -75,24 +76,17 @@ def test_agrees_with_scoring_every_product(bundle, queries, image):
         assert ranked.scores.dtype == np.float32
 
 
-def test_pages_follow_each_other(bundle, queries):
-    weights = FusionWeights(image=0.5, text=0.5)
-    whole = rank(bundle, queries[0], weights, 60)
-    pages = [rank(bundle, queries[0], weights, 20, offset) for offset in (0, 20, 40)]
-    np.testing.assert_array_equal(np.concatenate([p.rows for p in pages]), whole.rows)
-
-
 def test_excluded_products_give_their_places_to_the_next(bundle, queries):
     weights = FusionWeights(image=0.5, text=0.5)
     whole = rank(bundle, queries[0], weights, 12)
-    without = rank(bundle, queries[0], weights, 10, exclude_rows={int(whole.rows[0]), int(whole.rows[4])})
+    scored = score(bundle, queries[0], weights, 10, exclude_rows={int(whole.rows[0]), int(whole.rows[4])})
+    without = scored.take(scored.best()[:10])
     np.testing.assert_array_equal(without.rows, np.delete(whole.rows, [0, 4]))
 
 
-def test_beyond_the_end(bundle, queries):
-    ranked = rank(bundle, queries[0], FusionWeights(image=0.5, text=0.5), 100, 1000)
-    assert len(ranked.rows) == 0
-    assert ranked.candidates == 300
+def test_more_than_there_is(bundle, queries):
+    ranked = rank(bundle, queries[0], FusionWeights(image=0.5, text=0.5), 1000)
+    assert len(ranked.rows) == ranked.candidates == 300
 
 
 def test_equal_scores_go_by_row(queries):
@@ -115,8 +109,8 @@ def test_scores_do_not_depend_on_the_recipe(queries):
         common = np.isin(approximate.rows, best.rows)
         assert common.mean() >= 0.9
         shared = dict(zip(best.rows.tolist(), best.scores.tolist(), strict=True))
-        for row, score in zip(approximate.rows[common].tolist(), approximate.scores[common].tolist(), strict=True):
-            assert score == pytest.approx(shared[row], abs=1e-6)
+        for row, own in zip(approximate.rows[common].tolist(), approximate.scores[common].tolist(), strict=True):
+            assert own == pytest.approx(shared[row], abs=1e-6)
 
 
 def test_a_product_with_many_pictures_does_not_crowd_out_the_others(queries):
@@ -136,7 +130,7 @@ def test_no_pictures_at_all(queries):
     assert ranked.pictures.tolist() == [-1] * 5
     texts = wordy.vectors["text"].astype(np.float32) @ queries[0]
     np.testing.assert_allclose(ranked.scores, 0.5 * np.sort(texts)[::-1][:5], atol=1e-6)
-    assert len(candidate_rows(wordy, queries[0], FusionWeights(image=1, text=0), 5)) == 0
+    assert len(candidate_rows(wordy, queries[0], FusionWeights(image=1, text=0), 5)[0]) == 0
     assert len(rank(wordy, queries[0], FusionWeights(image=1, text=0), 5).rows) == 0
 
 
@@ -145,17 +139,62 @@ def test_score_rows_of_rows_asked_for(bundle, queries):
     rows = np.array([7, 3, 250])
     scores, pictures = score_rows(bundle, queries[0], weights, rows)
     expected = {row: (-s, p) for s, row, p in brute_force(bundle, queries[0], weights)}
-    for row, score, picture in zip(rows.tolist(), scores.tolist(), pictures.tolist(), strict=True):
-        assert (score, picture) == (pytest.approx(expected[row][0], abs=1e-5), expected[row][1])
+    for row, own, picture in zip(rows.tolist(), scores.tolist(), pictures.tolist(), strict=True):
+        assert (own, picture) == (pytest.approx(expected[row][0], abs=1e-5), expected[row][1])
 
 
-@pytest.mark.parametrize(("limit", "offset"), [(0, 0), (-1, 0), (1, -1)])
-def test_limits(bundle, queries, limit, offset):
-    with pytest.raises(ValueError, match="limit must be positive"):
-        rank(bundle, queries[0], FusionWeights(image=0.5, text=0.5), limit, offset)
+@pytest.mark.parametrize("limit", [0, -1])
+def test_limits(bundle, queries, limit):
+    with pytest.raises(ValueError, match="must be positive"):
+        rank(bundle, queries[0], FusionWeights(image=0.5, text=0.5), limit)
 
 
 @pytest.mark.parametrize("q", [np.full(D, np.nan, np.float32), np.zeros(D + 1, np.float32)])
 def test_queries_that_are_none(bundle, q):
     with pytest.raises(ValueError, match=r"finite|queries must be"):
         rank(bundle, q, FusionWeights(image=0.5, text=0.5), 3)
+
+
+@pytest.mark.parametrize("recipe", ["exact", "HNSW16,SQfp16", "IVF8,SQfp16"])
+@pytest.mark.parametrize("share", [0.01, 0.05, 0.3, 0.6, 0.95, 1.0])
+@pytest.mark.parametrize("near", ["random", "nearest", "farthest"])
+def test_a_filter_loses_nothing(queries, recipe, share, near):
+    """Whatever share it admits, be it what is near the query or what is far from it."""
+    counts = [1, 2] * 600
+    bundle = Rows(counts, recipe=recipe)
+    if recipe != "exact":
+        for record in bundle.manifest.indexes.values():
+            record.width = 16 if "HNSW" in recipe else 2
+    weights = FusionWeights(image=0.5, text=0.5)
+    hits = []
+    for q in queries:
+        scores, _ = score_rows(bundle, q, weights, np.arange(len(counts)))
+        order = {"nearest": np.argsort(-scores), "farthest": np.argsort(scores)}.get(
+            near, np.random.default_rng(1).permutation(len(counts))
+        )
+        among = np.zeros(len(counts), np.bool_)
+        among[order[: round(share * len(counts))]] = True
+        scored = score(bundle, q, weights, 10, among=among)
+        found = scored.take(scored.best()[:10])
+        assert among[found.rows].all()
+        assert len(found.rows) == min(10, among.sum())
+        exact = recipe == "exact" or among.sum() <= 100
+        assert scored.strategy == (FilterStrategy.EXACT if exact else FilterStrategy.APPROXIMATE)
+        truth = np.sort(np.where(among, scores, -np.inf))[::-1][: len(found.rows)]
+        hits += [s >= t - 1e-5 for s, t in zip(found.scores, truth, strict=True)]
+    assert np.mean(hits) >= 0.99
+
+
+def test_nothing_admitted(bundle, queries):
+    scored = score(bundle, queries[0], FusionWeights(image=0.5, text=0.5), 10, among=np.zeros(300, np.bool_))
+    assert len(scored.rows) == 0
+    assert scored.strategy is FilterStrategy.EXACT
+
+
+def test_products_admitted_without_pictures(queries):
+    bundle = Rows([0] * 150 + [1] * 150)
+    among = np.arange(300) < 150
+    scored = score(bundle, queries[0], FusionWeights(image=0.5, text=0.5), 10, among=among)
+    assert scored.strategy is FilterStrategy.EXACT
+    assert set(scored.rows.tolist()) <= set(range(150))
+    assert len(scored.rows) >= 10

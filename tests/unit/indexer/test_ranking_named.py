@@ -98,3 +98,12 @@ def test_an_unknown_value_changes_nothing(bundle, q):
 @pytest.mark.parametrize(("words", "part"), [(0, 1.0), (1, 1.0), (12, 1.0), (24, 0.5), (120, 0.1)])
 def test_a_name_is_a_smaller_part_of_a_longer_text(words, part):
     assert part_of_text(" ".join(["word"] * words)) == pytest.approx(part)
+
+
+def test_named_products_that_a_filter_refuses_are_no_candidates(bundle, q, monkeypatch):
+    monkeypatch.setattr(ranking, "MIN_CANDIDATES", 4)
+    among = np.arange(N) % 4 != 2
+    named = [NamedEntity("brand", "Ruby", 1.0)]
+    scored = ranking.score(bundle, q, WEIGHTS, 5, named=named, among=among)
+    assert 0 < len(scored.rows) < among.sum()
+    assert among[scored.rows].all()

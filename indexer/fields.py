@@ -1,0 +1,239 @@
+"""What products can be filtered, counted and sorted by: a typed column for every field that suits.
+
+Text for reading (title, description, url, pictures) is left out. A column's kind comes from the catalogue's own
+values: an attribute that is a number in every product that states it is a number, one that is true or false a
+boolean, everything else keywords. Expressions over columns are left to `service.filters`.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from threading import Lock
+from typing import Final
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from indexer.products import ProductTable
+from models.product import AttributeValue
+
+Mask = NDArray[np.bool_]
+Rows = NDArray[np.int64]
+
+ATTRIBUTE_PREFIX: Final = "attributes."
+_KEYWORDS: Final = ("id", "brand", "category", "season", "composition", "currency", "group")
+_STATED_FALSE, _STATED_TRUE, _ABSENT = 0, 1, -1
+
+
+class UnknownFieldError(KeyError):
+    """No product of the catalogue has such a field."""
+
+
+@dataclass(frozen=True)
+class KeywordColumn:
+    """Words from an open set; a product may state several, or none.
+
+    Spellings that differ in case alone are one value, shown in the spelling most products use.
+
+    Attributes:
+        n: products.
+        values: `(v,)`, in the order of their folded spellings.
+        rows: `(m,) int32`, ascending: product `rows[i]` states value `codes[i]`.
+        codes: `(m,) int32`.
+    """
+
+    n: int
+    values: Sequence[str]
+    rows: NDArray[np.int32]
+    codes: NDArray[np.int32]
+
+    @classmethod
+    def of(cls, stated: Iterable[Sequence[str]]) -> "KeywordColumn":
+        """Return the column of what each product states, in the order of rows."""
+        spellings: dict[str, dict[str, int]] = {}
+        rows, keys, n = [], [], 0
+        for row, words in enumerate(stated):
+            n = row + 1
+            for word in dict.fromkeys(words):
+                counts = spellings.setdefault(word.casefold(), {})
+                counts[word] = counts.get(word, 0) + 1
+                rows.append(row)
+                keys.append(word.casefold())
+        order = {key: code for code, key in enumerate(sorted(spellings))}
+        values = [max(spellings[key], key=lambda word: (spellings[key][word], word)) for key in order]
+        width = max(1, len(values))
+        pairs = np.array(rows, np.int64) * width + np.array([order[key] for key in keys], np.int64)
+        found, codes = np.divmod(np.unique(pairs), width)  # a product may spell one value in two ways
+        return cls(n, values, found.astype(np.int32), codes.astype(np.int32))
+
+    @cached_property
+    def _codes(self) -> Mapping[str, int]:
+        return {value.casefold(): code for code, value in enumerate(self.values)}
+
+    @cached_property
+    def _by_code(self) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """Rows in the order of codes, and where each code begins."""
+        order = np.argsort(self.codes, kind="stable")
+        return self.rows[order], np.searchsorted(self.codes[order], np.arange(len(self.values) + 1))
+
+    @property
+    def stated(self) -> Mask:
+        """Which products state any value, `(n,) bool`."""
+        mask = np.zeros(self.n, np.bool_)
+        mask[self.rows] = True
+        return mask
+
+    def having(self, values: Iterable[str]) -> Mask:
+        """Return which products state any of `values`, `(n,) bool`; unknown values are nobody's."""
+        rows, starts = self._by_code
+        mask = np.zeros(self.n, np.bool_)
+        for value in values:
+            code = self._codes.get(value.casefold())
+            if code is not None:
+                mask[rows[starts[code] : starts[code + 1]]] = True
+        return mask
+
+    def counts(self, among: Mask) -> NDArray[np.int64]:
+        """Return how many products of `among`, `(n,) bool`, state each value, `(v,) int64`."""
+        return np.bincount(self.codes[among[self.rows]], minlength=len(self.values))
+
+    @property
+    def order(self) -> NDArray[np.float64]:
+        """What to sort products by, `(n,) float64`: the place of their first value in the alphabet; NaN: none."""
+        places = np.full(self.n, np.nan)
+        np.fmin.at(places, self.rows, self.codes.astype(np.float64))
+        return places
+
+
+@dataclass(frozen=True)
+class NumberColumn:
+    """Numbers, `(n,) float64`; NaN where a product states none."""
+
+    values: NDArray[np.float64]
+
+    @property
+    def stated(self) -> Mask:
+        """Which products state a number, `(n,) bool`."""
+        return ~np.isnan(self.values)
+
+    @property
+    def order(self) -> NDArray[np.float64]:
+        """What to sort products by, `(n,) float64`."""
+        return self.values
+
+
+@dataclass(frozen=True)
+class BooleanColumn:
+    """True or false, `(n,) int8`: 1, 0, and -1 where a product states neither."""
+
+    values: NDArray[np.int8]
+
+    @property
+    def stated(self) -> Mask:
+        """Which products state either, `(n,) bool`."""
+        return np.not_equal(self.values, _ABSENT)
+
+    def having(self, *, value: bool) -> Mask:
+        """Return which products state `value`, `(n,) bool`."""
+        return np.equal(self.values, _STATED_TRUE if value else _STATED_FALSE)
+
+    @property
+    def order(self) -> NDArray[np.float64]:
+        """What to sort products by, `(n,) float64`: false before true."""
+        return np.where(self.stated, self.values, np.nan).astype(np.float64)
+
+
+Column = KeywordColumn | NumberColumn | BooleanColumn
+
+
+class Fields:
+    """Columns by name, each made when it is first asked for. Safe to use from threads.
+
+    An attribute is known by its own name and by `attributes.NAME`, which it keeps where a field of the product has
+    the same one.
+    """
+
+    def __init__(self, table: ProductTable) -> None:
+        self._table = table
+        self._columns: dict[str, Column] = {}
+        self._lock = Lock()
+
+    @property
+    def n(self) -> int:
+        """Products."""
+        return len(self._table)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """All fields, the product's own before the attributes."""
+        own = (*_KEYWORDS, "price", "in_stock")
+        return (*own, *(name if name not in own else f"{ATTRIBUTE_PREFIX}{name}" for name in sorted(self._attributes)))
+
+    def prepare(self) -> None:
+        """Make the columns of all fields now, but that of ids, so that no request waits for one."""
+        for name in self.names:
+            if name != "id":
+                self[name]
+
+    def __getitem__(self, name: str) -> Column:
+        """Return the column of the field `name`.
+
+        Raises:
+            UnknownFieldError: there is none.
+        """
+        with self._lock:
+            if name not in self._columns:
+                self._columns[name] = self._make(name)
+            return self._columns[name]
+
+    def _make(self, name: str) -> Column:
+        if name in _KEYWORDS:
+            return KeywordColumn.of([] if v is None else [v] for v in self._table.column(name).to_pylist())
+        if name == "price":
+            return NumberColumn(_floats(self._table.column(name).to_pylist()))
+        if name == "in_stock":
+            return _booleans(self._table.column(name).to_pylist())
+        attribute = name.removeprefix(ATTRIBUTE_PREFIX)
+        if attribute not in self._attributes:
+            raise UnknownFieldError(name)
+        return _column(self._attributes[attribute], self.n)
+
+    @cached_property
+    def _attributes(self) -> Mapping[str, Mapping[int, AttributeValue]]:
+        """Attribute -> row -> value."""
+        found: dict[str, dict[int, AttributeValue]] = {}
+        for row, text in enumerate(self._table.column("attributes").to_pylist()):
+            if text != "{}":
+                for name, value in orjson.loads(text).items():
+                    found.setdefault(name, {})[row] = value
+        return found
+
+
+def _column(stated: Mapping[int, AttributeValue], n: int) -> Column:
+    values = [stated.get(row) for row in range(n)]
+    kinds = {type(value) for value in stated.values()}
+    if kinds == {bool}:
+        return _booleans(values)
+    if kinds <= {int, float}:
+        return NumberColumn(_floats(values))
+    return KeywordColumn.of(_words(value) for value in values)
+
+
+def _words(value: AttributeValue | None) -> Sequence[str]:
+    """Return a value as keywords: numbers and booleans, among words, as JSON writes them."""
+    if value is None:
+        return ()
+    if isinstance(value, str):
+        return (value,)
+    if isinstance(value, bool | float | int):
+        return (orjson.dumps(value).decode().removesuffix(".0"),)
+    return tuple(value)
+
+
+def _floats(values: Sequence[object]) -> NDArray[np.float64]:
+    return np.array([np.nan if value is None else value for value in values], np.float64)
+
+
+def _booleans(values: Sequence[object]) -> BooleanColumn:
+    return BooleanColumn(np.array([_ABSENT if value is None else int(bool(value)) for value in values], np.int8))

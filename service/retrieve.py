@@ -1,0 +1,210 @@
+"""From a query vector, or none, to hits in order: filter, score, sort, collapse, diversify, count, explain.
+
+Runs in a worker thread of the ranking pool; reading words and encoding are done before.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexer.bundle import Bundle
+from indexer.fields import Column, KeywordColumn, Mask
+from indexer.manifest import FusionWeights
+from indexer.ranking import MIN_CANDIDATES, OVERSAMPLE, FilterStrategy, Scored, score
+from models.product import Product
+from service.embed import kind_of
+from service.errors import InvalidRequestError
+from service.facets import Facet, count
+from service.filters import column
+from service.mixture import Mixture, Term, explain, targets_of
+from service.ordering import Places, collapsed, diversified, sorted_places
+from service.query import Query
+from service.served import Served
+from service.understand import LinkedEntity, named_entities
+
+DIVERSIFIED: Final = 200  # of the first hits; all pages within them belong to one order
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a query's fields came to in one catalogue.
+
+    Attributes:
+        among: `(n,) bool`, the products the filter admits; None without a filter.
+        sort: columns to sort by, each with whether it falls.
+        facets: a column for each facet asked for.
+        collapse: `(n,) float64`, products of equal value are one; None: every product by itself.
+    """
+
+    among: Mask | None
+    sort: tuple[tuple[Column, bool], ...]
+    facets: tuple[Column, ...]
+    collapse: NDArray[np.float64] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A product found.
+
+    Attributes:
+        row: Its row in the bundle.
+        product: What the catalogue says of it.
+        score: Inner product with the query, at most 1, and what entities in common add; 0 where nothing was sought.
+        terms: What the score is made of, if that was asked for.
+    """
+
+    row: int
+    product: Product
+    score: float
+    terms: tuple[Term, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieved:
+    """Hits, how many there are on all pages, and the seconds that all but scoring took."""
+
+    hits: tuple[Found, ...]
+    found: int
+    facets: tuple[Facet, ...]
+    strategy: FilterStrategy
+    rank_s: float
+
+
+def resolve(served: Served, query: Query) -> Wanted:
+    """Return what the query's fields come to.
+
+    Raises:
+        InvalidRequestError: a field nobody states, or a value of the wrong type.
+    """
+    fields = served.bundle.fields
+    collapse = None
+    if query.collapse is not None:
+        by = column(fields, query.collapse, "collapse")
+        if not isinstance(by, KeywordColumn):
+            msg = f"collapse: {query.collapse!r} holds no words."
+            raise InvalidRequestError(msg, path="collapse")
+        collapse = by.order
+    return Wanted(
+        among=None if query.filter is None else served.filters.mask(query.filter),
+        sort=tuple((column(fields, key.field, key.path), key.descending) for key in query.sort),
+        facets=tuple(column(fields, facet.field, facet.path) for facet in query.facets),
+        collapse=collapse,
+    )
+
+
+def retrieve(
+    served: Served, query: Query, wanted: Wanted, mixture: Mixture | None, links: Sequence[LinkedEntity]
+) -> Retrieved:
+    """Return the hits for a query vector and the entities its words name; all products for None."""
+    bundle = served.bundle
+    scored, ordered = _ordered(bundle, query, wanted, mixture, links)
+    began = time.perf_counter()
+    if query.diversity and mixture is not None:
+        ordered = _diversified(bundle, query, scored, ordered)
+    page = scored.take(ordered[query.offset : query.offset + query.limit])
+    terms = _explained(bundle, query, mixture, links, page) if query.explain and mixture is not None else None
+    hits = tuple(
+        Found(int(row), bundle.products[int(row)], float(value), terms[place] if terms else None)
+        for place, (row, value) in enumerate(zip(page.rows, page.scores, strict=True))
+    )
+    facets = _facets(bundle, query, wanted, scored)
+    return Retrieved(hits, len(ordered), facets, scored.strategy, time.perf_counter() - began)
+
+
+def _ordered(
+    bundle: Bundle, query: Query, wanted: Wanted, mixture: Mixture | None, links: Sequence[LinkedEntity]
+) -> tuple[Scored, Places]:
+    """Return the products found and their places in order; where variants collapse, enough for the page."""
+    places = query.limit + query.offset
+    while True:
+        scored = (
+            _all(bundle, query, wanted) if mixture is None else _scored(bundle, query, wanted, mixture, links, places)
+        )
+        ordered = sorted_places(scored, wanted.sort)
+        if wanted.collapse is not None:
+            ordered = collapsed(ordered, wanted.collapse[scored.rows[ordered]])
+        if len(ordered) >= query.limit + query.offset or _complete(bundle, query, wanted, scored) or not query.collapse:
+            return scored, ordered
+        places *= OVERSAMPLE
+
+
+def _scored(
+    bundle: Bundle,
+    query: Query,
+    wanted: Wanted,
+    mixture: Mixture,
+    links: Sequence[LinkedEntity],
+    places: int,
+) -> Scored:
+    """Return candidates for as many places; where they are to be sorted, the best of them only.
+
+    What is far from the query would otherwise come first whenever it is cheap.
+    """
+    weights = _weights(bundle, query)
+    named = [entity for _, entity in named_entities(query, links)]
+    scored = score(
+        bundle,
+        mixture.vector,
+        weights,
+        places,
+        named=named,
+        among=wanted.among,
+        exclude_rows=_excluded(bundle, query),
+    )
+    return scored.take(scored.best()[: max(MIN_CANDIDATES, OVERSAMPLE * places)]) if wanted.sort else scored
+
+
+def _all(bundle: Bundle, query: Query, wanted: Wanted) -> Scored:
+    """Return every product that the filter admits, in the order of the catalogue."""
+    rows = np.arange(len(bundle.products)) if wanted.among is None else np.flatnonzero(wanted.among)
+    rows = rows[~np.isin(rows, _excluded(bundle, query))]
+    scores, pictures = np.zeros(len(rows), np.float32), np.zeros(len(rows), np.int32)
+    strategy = FilterStrategy.NONE if wanted.among is None else FilterStrategy.EXACT
+    return Scored(rows, scores, pictures, np.zeros((len(rows), 0), np.float32), strategy, len(rows))
+
+
+def _weights(bundle: Bundle, query: Query) -> FusionWeights:
+    return bundle.manifest.fusion[kind_of(query)]
+
+
+def _excluded(bundle: Bundle, query: Query) -> list[int]:
+    rows = [bundle.products.row_of(product_id) for product_id in query.exclude]
+    return [row for row in rows if row is not None]
+
+
+def _complete(bundle: Bundle, query: Query, wanted: Wanted, scored: Scored) -> bool:
+    """Return whether there is no product that the filter admits besides those in `scored`."""
+    admitted = np.ones(len(bundle.products), np.bool_) if wanted.among is None else wanted.among.copy()
+    admitted[_excluded(bundle, query)] = False
+    return len(scored.rows) == int(admitted.sum())
+
+
+def _diversified(bundle: Bundle, query: Query, scored: Scored, ordered: Places) -> Places:
+    first, rest = ordered[:DIVERSIFIED], ordered[DIVERSIFIED:]
+    candidates = scored.take(first)
+    targets = targets_of(bundle, candidates, _weights(bundle, query))
+    units = targets / np.maximum(np.linalg.norm(targets, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+    return np.concatenate([first[diversified(candidates.scores, units, len(first), query.diversity)], rest])
+
+
+def _explained(
+    bundle: Bundle, query: Query, mixture: Mixture, links: Sequence[LinkedEntity], page: Scored
+) -> list[tuple[Term, ...]]:
+    targets = targets_of(bundle, page, _weights(bundle, query))
+    return explain(mixture, targets, named_entities(query, links), page.named)
+
+
+def _facets(bundle: Bundle, query: Query, wanted: Wanted, scored: Scored) -> tuple[Facet, ...]:
+    if not query.facets:
+        return ()
+    exact = _complete(bundle, query, wanted, scored)
+    found = np.zeros(len(bundle.products), np.bool_)
+    found[scored.rows] = True
+    return tuple(
+        count(asked.field, by, found, asked.limit, exact=exact)
+        for asked, by in zip(query.facets, wanted.facets, strict=True)
+    )
