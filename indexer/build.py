@@ -35,6 +35,7 @@ from indexer.catalogue import CatalogueOptions, RejectedRow, find_feed, read_cat
 from indexer.encode import EncodedBatch, EncodeOptions, encode_catalogue
 from indexer.evaluate import Report, measure, sample_queries
 from indexer.index import FaissIndex, Recipe
+from indexer.lexical import write_lexical
 from indexer.locking import LockedError, locked
 from indexer.manifest import (
     MANIFEST,
@@ -181,6 +182,8 @@ class _Build:
             self._write_statistics()
         with self._stage("index"):
             records = {space: self._write_index(space) for space in SPACES}
+        with self._stage("words"):
+            write_lexical(ProductTable.open(self._path(PRODUCTS)), self._folder)
         draft = self._draft(counts, records)
         with self._stage("measure"), Bundle(self._folder, draft) as bundle:
             draft = self._tuned(bundle, draft)
@@ -291,7 +294,8 @@ class _Build:
         for path in sorted(p for p in self._folder.rglob("*") if p.is_file()):
             sync_file(path)
             files[path.relative_to(self._folder).as_posix()] = record_file(path)
-        sync_folder(self._folder / "vectors")
+        for folder in ("vectors", "lexical"):
+            sync_folder(self._folder / folder)
         digest = content_digest(files, _NOT_CONTENT)
         bundles = self._folder.parent
         identity = _free_id(bundles, draft.id.partition("-")[0], digest)

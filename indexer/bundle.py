@@ -1,4 +1,4 @@
-"""A bundle on disk, opened for searching: products, vectors, indexes, statistics, thumbnails, report.
+"""A bundle on disk, opened for searching: products, vectors, indexes, words, statistics, thumbnails, report.
 
 Row r of `products` is row r of `vectors["text"]`; row i of `vectors["image"]` is a picture of product
 `image_rows[i]`, a product's pictures standing together in their order. Building bundles is left to
@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from indexer.fields import Fields
 from indexer.index import FaissIndex, IndexFileError, VectorIndex
+from indexer.lexical import FILES as LEXICAL_FILES
+from indexer.lexical import LexicalIndex
 from indexer.manifest import (
     MANIFEST,
     SPACES,
@@ -48,6 +50,7 @@ FILES: Final = (
     IMAGE_ROWS,
     "image.faiss",
     "text.faiss",
+    *LEXICAL_FILES,
     STATISTICS,
     THUMBNAILS,
     THUMBNAIL_OFFSETS,
@@ -94,6 +97,7 @@ class Bundle:
         fields: what products can be filtered, counted and sorted by.
         vectors: of each space `(n, d) float16`, rows unit length, memory-mapped.
         indexes: of each space a `VectorIndex` over those vectors.
+        lexical: BM25 over the products' words.
         image_rows: `(n_img,) int32`, the product row of each picture; never falling.
         image_starts: `(n + 1,) int64`: pictures of product r are `image_starts[r]` to `image_starts[r + 1]`.
         statistics: the catalogue's entity values and their counts.
@@ -110,6 +114,7 @@ class Bundle:
         self._offsets: NDArray[np.int64] = self._array(THUMBNAIL_OFFSETS, np.int64)
         self._check_shapes()
         self.indexes: Mapping[Space, VectorIndex] = {s: self._index(s) for s in SPACES}
+        self.lexical = LexicalIndex.open(path, len(self.products))
         self.statistics = self._statistics()
         self._thumbnails = np.memmap(checked_path(path, THUMBNAILS), np.uint8, "r") if self.image_rows.size else None
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from indexer.bundle import Bundle
 from indexer.manifest import FusionWeights, QueryKind
-from indexer.ranking import NamedEntity, part_of_text, rank
+from indexer.ranking import NamedEntity, Words, part_of_text, rank
 from models.encoder import Encoder
 from models.entities import EntityLinker
 from models.metrics import Rankings, mrr, ndcg_at_k, recall_at_k, success_at_k
@@ -177,14 +177,15 @@ def _ranked(
         stated = entities[start : start + BATCH]
         vectors = encoder.encode_texts(texts, stated)
         results += [
-            rank(bundle, q, weights, DEPTH, named=_named(text, of_query)).rows.tolist()
+            rank(bundle, q, weights, DEPTH, _words(text, of_query)).rows.tolist()
             for q, text, of_query in zip(vectors, texts, stated, strict=True)
         ]
     return results
 
 
-def _named(text: str, stated: Mapping[str, str]) -> list[NamedEntity]:
-    return [NamedEntity(group, value, part_of_text(text) / len(stated)) for group, value in stated.items()]
+def _words(text: str, stated: Mapping[str, str]) -> Words:
+    named = [NamedEntity(group, value, part_of_text(text) / len(stated)) for group, value in stated.items()]
+    return Words(named, [(text, 1.0)])
 
 
 def _relevance(

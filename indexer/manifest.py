@@ -14,7 +14,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MANIFEST = "manifest.json"
 MAX_MANIFEST_BYTES = 4 * 2**20
 _UNSIGNED = "0" * 64
@@ -74,13 +74,16 @@ class IndexRecord(_Record):
 
 
 class FusionWeights(_Record):
-    """Parts of a product's score: `image * best picture + text * text vector + entities * entities in common`.
+    """Parts of a product's score.
 
-    `image` and `text` add up to 1; `entities` comes on top, for queries that name any.
+    `(1 - lexical) * (image * best picture + text * text vector) + lexical * BM25 + entities * entities in common`:
+    `image` and `text` add up to 1; `lexical` is for queries of words; `entities` comes on top, for queries that
+    name any.
     """
 
     image: Share
     text: Share
+    lexical: Share = 0.0
     entities: Share = 0.3
 
     @model_validator(mode="after")
@@ -108,7 +111,7 @@ class Manifest(_Record):
     `log_position` is the position of the update log that is folded in; None: no log.
     """
 
-    format_version: Literal[1] = 1
+    format_version: Literal[2] = 2
     id: Annotated[str, StringConstraints(pattern=r"^[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}$")]
     created_at: str
     catalogue: str

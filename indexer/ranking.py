@@ -1,9 +1,10 @@
 """From a query vector to ranked products: the one scoring that evaluation and serving share.
 
-score(product) = image weight * (best inner product over its pictures) + text weight * (inner product with
-its text vector) + entities weight * (the entities the query names that the product has). A product without
-pictures earns nothing for the image part. The indexes only propose candidates; every candidate's score is
-computed anew from the stored float16 vectors, so scores do not depend on the recipe. Turning words and
+score(product) = (1 - lexical weight) * (image weight * (best inner product over its pictures) + text weight *
+(inner product with its text vector)) + lexical weight * (BM25 of its words, the query's best product having 1) +
+entities weight * (the entities the query names that the product has). A product without pictures earns nothing
+for the image part. The indexes only propose candidates; every candidate's score is computed anew from the stored
+float16 vectors, so scores do not depend on the recipe. Turning words and
 pictures into a query vector is left to the encoders, turning rows into answers to the service.
 """
 
@@ -42,6 +43,22 @@ class NamedEntity:
     weight: float
 
 
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What the words of a query say besides their vector.
+
+    Attributes:
+        named: entities they name.
+        texts: the words themselves, each text with its share of the query, to be matched as words.
+    """
+
+    named: Sequence[NamedEntity] = ()
+    texts: Sequence[tuple[str, float]] = ()
+
+
+NO_WORDS = Words()
+
+
 def part_of_text(text: str) -> float:
     """Return how large a part of `text` a name read from its words is, in 0..1: all of a query, little of prose.
 
@@ -66,7 +83,7 @@ class Scored:
         rows: `int64`, product rows.
         scores: `float32`.
         pictures: `int32`, which of the product's pictures is its best; -1 for a product without any.
-        named: `(m, K) float32`, what each named entity added to the score.
+        added: `(m, K + T) float32`, what each of K named entities and of T texts, as words, added to the score.
         strategy: how the filter was obeyed.
         candidates: how many products were scored, of which these may be a part.
     """
@@ -74,7 +91,7 @@ class Scored:
     rows: Rows
     scores: Floats
     pictures: NDArray[np.int32]
-    named: Floats
+    added: Floats
     strategy: FilterStrategy
     candidates: int
 
@@ -85,7 +102,7 @@ class Scored:
             rows=self.rows[places],
             scores=self.scores[places],
             pictures=self.pictures[places],
-            named=self.named[places],
+            added=self.added[places],
         )
 
     def best(self) -> Rows:
@@ -93,13 +110,13 @@ class Scored:
         return np.lexsort((self.rows, -self.scores))
 
 
-def rank(bundle: Bundle, q: Floats, weights: FusionWeights, limit: int, *, named: Sequence[NamedEntity] = ()) -> Scored:
+def rank(bundle: Bundle, q: Floats, weights: FusionWeights, limit: int, words: Words = NO_WORDS) -> Scored:
     """Return the `limit` products nearest to `q`, `(d,) float32`, best first; see `score`.
 
     Raises:
         ValueError: `q` is not `(d,)` or not finite, or limit is not positive.
     """
-    scored = score(bundle, q, weights, limit, named=named)
+    scored = score(bundle, q, weights, limit, words)
     return scored.take(scored.best()[:limit])
 
 
@@ -108,15 +125,16 @@ def score(
     q: Floats,
     weights: FusionWeights,
     wanted: int,
+    words: Words = NO_WORDS,
     *,
-    named: Sequence[NamedEntity] = (),
     among: Mask | None = None,
     exclude_rows: Collection[int] = (),
 ) -> Scored:
     """Return candidates for the `wanted` products nearest to `q`, `(d,) float32`, in the order of rows.
 
-    Products with the entities `named` are candidates wherever their vectors lie. Only products of `among`,
-    `(n,) bool`, are candidates, and none of `exclude_rows`.
+    Products with the entities that `words` name, and those that match them best as words, are candidates wherever
+    their vectors lie. With a lexical weight of 1, the vectors are not looked at, and a product without any of the
+    words is no candidate. Only products of `among`, `(n,) bool`, are candidates, and none of `exclude_rows`.
 
     Raises:
         ValueError: `q` is not `(d,)` or not finite, or wanted is not positive.
@@ -124,17 +142,47 @@ def score(
     if wanted < 1:
         msg = f"the number of products wanted must be positive, not {wanted}"
         raise ValueError(msg)
-    rows, strategy = candidate_rows(bundle, q, weights, wanted + len(exclude_rows), among)
-    having = has_named(bundle, named)  # (n, K)
-    if named:
+    words = words if weights.lexical else replace(words, texts=())
+    weights = weights if words.texts else weights.model_copy(update={"lexical": 0.0})
+    having = has_named(bundle, words.named)  # (n, K)
+    matching = _matching(bundle, words.texts)  # (n, T)
+    wanted += len(exclude_rows)
+    rows, strategy = candidate_rows(bundle, q, weights, wanted, among)
+    if words.named and weights.lexical < 1:
         rows = np.union1d(rows, _named_rows(having if among is None else having & among[:, None]))
+    if words.texts:
+        rows = _with_matches(rows, matching.sum(axis=1), weights, wanted, among)
     if exclude_rows:
         rows = rows[~np.isin(rows, np.fromiter(exclude_rows, np.int64))]
     scores, pictures = score_rows(bundle, q, weights, rows)
-    worth = np.array([weights.entities * entity.weight for entity in named], np.float32)
-    added: Floats = np.multiply(having[rows], worth, dtype=np.float32)
-    scores += added.sum(axis=1, dtype=np.float32)
+    worth = np.array([weights.entities * entity.weight for entity in words.named], np.float32)
+    added = np.concatenate([having[rows] * worth, np.float32(weights.lexical) * matching[rows]], axis=1)
+    scores = np.float32(1 - weights.lexical) * scores + added.sum(axis=1, dtype=np.float32)
     return Scored(rows, scores, pictures, added, strategy, len(rows))
+
+
+def _matching(bundle: Bundle, texts: Sequence[tuple[str, float]]) -> Floats:
+    """Return how well each product matches each of T texts as words, times its share, `(n, T) float32` in 0..1."""
+    matching = np.zeros((len(bundle.products), len(texts)), np.float32)
+    for column, (text, share) in enumerate(texts):
+        scores = bundle.lexical.scores(text)
+        best = float(scores.max(initial=0.0))
+        if best > 0:
+            matching[:, column] = scores * np.float32(share / best)
+    return matching
+
+
+def _with_matches(rows: Rows, matching: Floats, weights: FusionWeights, wanted: int, among: Mask | None) -> Rows:
+    """Return `rows` and the products that match best as words; only products that match, if nothing else counts."""
+    if among is not None:
+        matching = np.where(among, matching, np.float32(0))
+    if weights.lexical == 1:
+        rows = rows[:0]
+    depth = len(matching) if weights.lexical == 1 else max(MIN_CANDIDATES, OVERSAMPLE * wanted)
+    found = np.flatnonzero(matching)
+    if len(found) > depth:
+        found = found[np.argpartition(-matching[found], depth)[:depth]]
+    return np.union1d(rows, found)
 
 
 def candidate_rows(
@@ -158,11 +206,13 @@ def candidate_rows(
 def proposed_rows(bundle: Bundle, q: Floats, weights: FusionWeights, wanted: int, among: Mask | None = None) -> Rows:
     """Return product rows, ascending and distinct, that the indexes hold for the best `wanted` places.
 
-    A space of weight zero is not asked. Several pictures of a product can take several places of the image
-    index, so it is asked for as many more.
+    A space of weight zero is not asked, nor any where words alone count. Several pictures of a product can take
+    several places of the image index, so it is asked for as many more.
     """
     depth = max(MIN_CANDIDATES, OVERSAMPLE * wanted)
     found = []
+    if weights.lexical == 1:
+        return np.zeros(0, np.int64)
     if weights.text > 0:
         found.append(_nearest(bundle, "text", q, depth, among))
     if weights.image > 0 and len(bundle.image_rows):
@@ -193,7 +243,7 @@ def _named_rows(having: NDArray[np.bool_]) -> Rows:
 
 
 def score_rows(bundle: Bundle, q: Floats, weights: FusionWeights, rows: Rows) -> tuple[Floats, NDArray[np.int32]]:
-    """Return exact scores `(m,) float32` of product `rows` and the best picture of each, `(m,) int32`.
+    """Return the vectors' part of the scores of product `rows`, `(m,) float32`, and their best pictures, `(m,) int32`.
 
     Computed from the stored vectors, `(m + pictures, d)` of them at once.
     """

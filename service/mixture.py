@@ -2,7 +2,7 @@
 
 Everything here is linear: q = sum_i w_i v_i / |sum_i w_i v_i| with v_i = sum_j t_ij, and a product's score is
 q . (w_image * best picture + w_text * text), so it is the sum of one number for each term t_ij; what an entity
-in common adds belongs to the entity's own term.
+in common adds belongs to the entity's own term, and what its words add as words is a term of its own.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from indexer.bundle import Bundle
 from indexer.manifest import FusionWeights
-from indexer.ranking import NamedEntity, Scored
+from indexer.ranking import Scored
 from models.encoder import TextTerms, Vectors
 
 _NOTHING = 1e-6  # below this length the parts cancel out and no direction is left
@@ -73,37 +73,37 @@ def mix(parts: Sequence[EncodedPart]) -> Mixture | None:
 
 
 def explain(
-    mixture: Mixture,
+    mixture: Mixture | None,
     targets: NDArray[np.float32],
-    named: Sequence[tuple[int, NamedEntity]] = (),
+    extras: Sequence[tuple[int, str, str | None]] = (),
     added: NDArray[np.float32] | None = None,
 ) -> list[tuple[Term, ...]]:
     """Return the terms of the score of each target: they add up to it.
 
     Args:
-        mixture: the query.
+        mixture: the query; None where only words were matched.
         targets: `(m, d) float32`; the vectors' part of the scores is `targets @ vector`.
-        named: K entities the query names, each with the number of its part.
-        added: `(m, K) float32`, what each of them adds to each score: it joins the term of its part and group.
+        extras: for each of K columns, the number of its part, its name, and the value that stands behind it.
+        added: `(m, K) float32`, what each of them adds to each score: it joins the term of its part and name.
     """
-    labels = list(mixture.labels)
-    scores = targets @ mixture.terms.T
-    if named and added is not None:
-        places = {label[:2]: place for place, label in enumerate(labels)}
-        for column, (number, entity) in enumerate(named):
-            place = places.get((number, entity.group))
-            if place is None:
-                labels.append((number, entity.group, entity.value, None))
-                scores = np.column_stack([scores, added[:, column]])
-            else:
-                scores[:, place] += added[:, column]
+    labels = [] if mixture is None else list(mixture.labels)
+    scores = np.zeros((len(targets), 0), np.float32) if mixture is None else targets @ mixture.terms.T
+    places = {label[:2]: place for place, label in enumerate(labels)}
+    for column, (number, name, value) in enumerate(extras if added is not None else ()):
+        place = places.get((number, name))
+        if place is None:
+            labels.append((number, name, value, None))
+            scores = np.column_stack([scores, added[:, column]])  # type: ignore[index]  # not None in this loop
+        else:
+            scores[:, place] += added[:, column]  # type: ignore[index]
     return [tuple(Term(*label, float(score)) for label, score in zip(labels, row, strict=True)) for row in scores]
 
 
 def targets_of(bundle: Bundle, ranked: Scored, weights: FusionWeights) -> NDArray[np.float32]:
     """Return what each ranked product's score is an inner product with, `(m, d) float32`."""
-    targets = np.float32(weights.text) * bundle.vectors["text"][ranked.rows].astype(np.float32)
+    vectors = 1.0 - weights.lexical
+    targets = np.float32(vectors * weights.text) * bundle.vectors["text"][ranked.rows].astype(np.float32)
     having = np.flatnonzero(ranked.pictures >= 0)
     pictures = bundle.image_starts[ranked.rows[having]] + ranked.pictures[having]
-    targets[having] += np.float32(weights.image) * bundle.vectors["image"][pictures].astype(np.float32)
+    targets[having] += np.float32(vectors * weights.image) * bundle.vectors["image"][pictures].astype(np.float32)
     return targets

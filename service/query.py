@@ -13,6 +13,7 @@ from service.errors import InvalidRequestError
 
 Filter = Mapping[str, JsonValue]
 EntityLinking = Literal["auto", "off", "strict"]
+Mode = Literal["hybrid", "vector", "lexical"]
 
 MOST_PARTS = 16
 """Parts one query may have."""
@@ -96,6 +97,8 @@ class Query:
             counted. Each knows the path of its field.
         entities: Group to value as the caller states them; None means: do not use this group.
         linking: Whether entities are also read out of the words, and whether unknown stated ones are refused.
+        mode: Whether texts are matched by meaning and as words, or in one of these ways alone.
+        lexical_weight: How much their match as words counts in hybrid mode, 0 to 1; None: as the bundle states.
         limit: Hits to return.
         offset: Hits to skip.
         explain: Whether each hit says what its score is made of.
@@ -110,6 +113,8 @@ class Query:
     parts: tuple[Part, ...]
     entities: Mapping[str, str | None] = field(default_factory=dict)
     linking: EntityLinking = "auto"
+    mode: Mode = "hybrid"
+    lexical_weight: float | None = None
     limit: int = 20
     offset: int = 0
     explain: bool = False
@@ -130,6 +135,12 @@ class Query:
         if any(self.entities.values()) and not self.texts:
             msg = "Entities need words to go with: give q, or a text in query."
             raise InvalidRequestError(msg, path="entities")
+        if self.mode == "lexical" and (len(self.texts) < len(self.parts) or not self.parts):
+            msg = "Lexical search is for words: give q, or texts in query, and nothing else."
+            raise InvalidRequestError(msg, path="mode")
+        if self.mode != "hybrid" and self.lexical_weight is not None:
+            msg = f"In {self.mode} mode there is nothing to weigh."
+            raise InvalidRequestError(msg, path="lexical_weight")
 
     @property
     def texts(self) -> tuple[TextPart, ...]:

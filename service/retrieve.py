@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from indexer.bundle import Bundle
 from indexer.fields import Column, KeywordColumn, Mask
 from indexer.manifest import FusionWeights
-from indexer.ranking import MIN_CANDIDATES, OVERSAMPLE, FilterStrategy, Scored, score
+from indexer.ranking import MIN_CANDIDATES, OVERSAMPLE, FilterStrategy, Scored, Words, score
 from models.product import Product
 from service.embed import kind_of
 from service.errors import InvalidRequestError
@@ -24,8 +24,9 @@ from service.mixture import Mixture, Term, explain, targets_of
 from service.ordering import Places, collapsed, diversified, sorted_places
 from service.query import Query
 from service.served import Served
-from service.understand import LinkedEntity, named_entities
+from service.understand import LinkedEntity, matched_texts, named_entities
 
+LEXICAL: Final = "lexical"  # the term of a score that matching as words adds
 DIVERSIFIED: Final = 200  # of the first hits; all pages within them belong to one order
 
 
@@ -103,10 +104,10 @@ def retrieve(
     bundle = served.bundle
     scored, ordered = _ordered(bundle, query, wanted, mixture, links)
     began = time.perf_counter()
-    if query.diversity and mixture is not None:
+    if query.diversity and query.parts:
         ordered = _diversified(bundle, query, scored, ordered)
     page = scored.take(ordered[query.offset : query.offset + query.limit])
-    terms = _explained(bundle, query, mixture, links, page) if query.explain and mixture is not None else None
+    terms = _explained(bundle, query, mixture, links, page) if query.explain and query.parts else None
     hits = tuple(
         Found(int(row), bundle.products[int(row)], float(value), terms[place] if terms else None)
         for place, (row, value) in enumerate(zip(page.rows, page.scores, strict=True))
@@ -121,9 +122,7 @@ def _ordered(
     """Return the products found and their places in order; where variants collapse, enough for the page."""
     places = query.limit + query.offset
     while True:
-        scored = (
-            _all(bundle, query, wanted) if mixture is None else _scored(bundle, query, wanted, mixture, links, places)
-        )
+        scored = _scored(bundle, query, wanted, mixture, links, places) if query.parts else _all(bundle, query, wanted)
         ordered = sorted_places(scored, wanted.sort)
         if wanted.collapse is not None:
             ordered = collapsed(ordered, wanted.collapse[scored.rows[ordered]])
@@ -136,7 +135,7 @@ def _scored(
     bundle: Bundle,
     query: Query,
     wanted: Wanted,
-    mixture: Mixture,
+    mixture: Mixture | None,
     links: Sequence[LinkedEntity],
     places: int,
 ) -> Scored:
@@ -144,14 +143,13 @@ def _scored(
 
     What is far from the query would otherwise come first whenever it is cheap.
     """
-    weights = _weights(bundle, query)
-    named = [entity for _, entity in named_entities(query, links)]
+    texts = [(text, share) for _, text, share in matched_texts(query)]
     scored = score(
         bundle,
-        mixture.vector,
-        weights,
+        np.zeros(bundle.manifest.encoder.dim, np.float32) if mixture is None else mixture.vector,
+        _weights(bundle, query),
         places,
-        named=named,
+        Words([entity for _, entity in named_entities(query, links)], texts),
         among=wanted.among,
         exclude_rows=_excluded(bundle, query),
     )
@@ -168,7 +166,15 @@ def _all(bundle: Bundle, query: Query, wanted: Wanted) -> Scored:
 
 
 def _weights(bundle: Bundle, query: Query) -> FusionWeights:
-    return bundle.manifest.fusion[kind_of(query)]
+    """Return the bundle's weights for the kind of query, as its mode and its own weight change them."""
+    weights = bundle.manifest.fusion[kind_of(query)]
+    if query.mode == "lexical":
+        return weights.model_copy(update={"lexical": 1.0, "entities": 0.0})
+    if query.mode == "vector" or not matched_texts(query):
+        return weights.model_copy(update={"lexical": 0.0})
+    if query.lexical_weight is not None:
+        return weights.model_copy(update={"lexical": query.lexical_weight})
+    return weights
 
 
 def _excluded(bundle: Bundle, query: Query) -> list[int]:
@@ -192,10 +198,15 @@ def _diversified(bundle: Bundle, query: Query, scored: Scored, ordered: Places) 
 
 
 def _explained(
-    bundle: Bundle, query: Query, mixture: Mixture, links: Sequence[LinkedEntity], page: Scored
+    bundle: Bundle, query: Query, mixture: Mixture | None, links: Sequence[LinkedEntity], page: Scored
 ) -> list[tuple[Term, ...]]:
-    targets = targets_of(bundle, page, _weights(bundle, query))
-    return explain(mixture, targets, named_entities(query, links), page.named)
+    weights = _weights(bundle, query)
+    extras: list[tuple[int, str, str | None]] = [
+        (number, entity.group, entity.value) for number, entity in named_entities(query, links)
+    ]
+    if weights.lexical:
+        extras += [(number, LEXICAL, None) for number, _, _ in matched_texts(query)]
+    return explain(mixture, targets_of(bundle, page, weights), extras, page.added)
 
 
 def _facets(bundle: Bundle, query: Query, wanted: Wanted, scored: Scored) -> tuple[Facet, ...]:

@@ -155,8 +155,8 @@ class SearchEngine:
     async def _mixture(
         self, query: Query, links: Sequence[LinkedEntity], served: Served, account: Account
     ) -> Mixture | None:
-        """Return what to look for; None where all products are wanted."""
-        if not query.parts:
+        """Return what to look for; None where all products are wanted, or words are matched as words alone."""
+        if not query.parts or query.mode == "lexical":
             return None
         mixture = mix(await self._embedder.encode(query, links, served, account))
         if mixture is None:

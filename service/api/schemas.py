@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from typing_extensions import TypedDict
 
 from models.product import AttributeValue, clean_text
-from service.query import MOST_PARTS, EntityLinking
+from service.query import MOST_PARTS, EntityLinking, Mode
 
 ProductField = Literal[
     "id", "title", "description", "brand", "category", "season", "composition", "price", "currency", "in_stock",
@@ -55,6 +55,15 @@ ProductIdText = Annotated[str, Field(min_length=1, max_length=256), AfterValidat
 Weight = Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)]
 Limit = Annotated[int, Field(ge=1, le=100, description="Hits to return.")]
 Offset = Annotated[int, Field(ge=0, le=1_000, description="Hits to skip.")]
+SearchMode = Annotated[
+    Mode, Field(description="By meaning and as words (hybrid), by meaning alone (vector), or as words alone (lexical).")
+]
+LexicalWeight = Annotated[
+    float | None,
+    Field(
+        ge=0, le=1, allow_inf_nan=False, description="How much words count as words in hybrid mode, if not as usual."
+    ),
+]
 FieldName = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_readable)]
 FilterObject = Annotated[
     dict[str, JsonValue],
@@ -145,6 +154,8 @@ class SearchRequest(Request):
     query: Annotated[list[QueryPart], Field(min_length=1, max_length=MOST_PARTS)] | None = None
     entities: EntityMap = Field(default_factory=dict)
     entity_linking: EntityLinking = "auto"
+    mode: SearchMode = "hybrid"
+    lexical_weight: LexicalWeight = None
     filter: FilterObject | None = None
     facets: Facets = Field(default_factory=list)
     sort: Sort = Field(default_factory=list)
@@ -169,6 +180,8 @@ class ImageSearchForm(BaseModel):
     ] = 0.5
     entities: Json[EntityMap] = Field(default_factory=dict, description='JSON, such as {"brand": "Diesel"}.')
     entity_linking: EntityLinking = "auto"
+    mode: SearchMode = "hybrid"
+    lexical_weight: LexicalWeight = None
     filter: Json[FilterObject] | None = Field(None, description='JSON, such as {"price": {"lt": 50}}.')
     facets: Json[Facets] = Field(default_factory=list, description='JSON, such as ["brand"].')
     sort: Json[Sort] = Field(default_factory=list, description='JSON, such as ["price:asc"].')

@@ -3,9 +3,10 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from indexer import ranking
 from indexer.index import FaissIndex
 from indexer.manifest import FusionWeights
-from indexer.ranking import FilterStrategy, candidate_rows, rank, score, score_rows
+from indexer.ranking import FilterStrategy, Words, candidate_rows, rank, score, score_rows
 
 D = 16
 
@@ -19,6 +20,16 @@ class Record:
 class Stated:
     indexes: dict
     exact_rows: int = 100
+
+
+class Matches:
+    """A lexical index that has read one text."""
+
+    def __init__(self, scores):
+        self._scores = scores
+
+    def scores(self, text):
+        return self._scores if text == "known" else np.zeros_like(self._scores)
 
 
 class Rows:
@@ -198,3 +209,62 @@ def test_products_admitted_without_pictures(queries):
     assert scored.strategy is FilterStrategy.EXACT
     assert set(scored.rows.tolist()) <= set(range(150))
     assert len(scored.rows) >= 10
+
+
+@pytest.fixture
+def worded(bundle, monkeypatch):
+    """The bundle with BM25 scores for the text "known": a tenth of the products match."""
+    rng = np.random.default_rng(4)
+    scores = np.where(rng.random(300) < 0.1, rng.random(300) * 12, 0).astype(np.float32)
+    monkeypatch.setattr(bundle, "lexical", Matches(scores), raising=False)
+    return scores
+
+
+@pytest.mark.parametrize("lexical", [0.2, 0.5, 0.9])
+def test_hybrid_scores_are_the_weighted_sum(bundle, queries, worded, lexical, monkeypatch):
+    monkeypatch.setattr(ranking, "MIN_CANDIDATES", 4)
+    plain, weights = FusionWeights(image=0.4, text=0.6), FusionWeights(image=0.4, text=0.6, lexical=lexical)
+    for q in queries:
+        vectors, _ = score_rows(bundle, q, plain, np.arange(300))
+        expected = (1 - lexical) * vectors + lexical * worded / worded.max()
+        ranked = rank(bundle, q, weights, 5, Words(texts=[("known", 1.0)]))
+        np.testing.assert_allclose(ranked.scores, np.sort(expected)[::-1][:5], atol=1e-5)
+        np.testing.assert_allclose(ranked.added[:, 0], lexical * worded[ranked.rows] / worded.max(), atol=1e-6)
+
+
+def test_texts_share_the_lexical_weight(bundle, queries, worded):
+    weights = FusionWeights(image=0.4, text=0.6, lexical=0.5)
+    scored = score(bundle, queries[0], weights, 300, Words(texts=[("known", 0.25), ("unknown", 0.75)]))
+    np.testing.assert_allclose(scored.added[:, 0], 0.125 * worded[scored.rows] / worded.max(), atol=1e-6)
+    assert not scored.added[:, 1].any()
+
+
+def test_without_words_vectors_count_whole(bundle, queries, worded):
+    weights = FusionWeights(image=0.4, text=0.6, lexical=0.5)
+    plain = rank(bundle, queries[0], FusionWeights(image=0.4, text=0.6), 10)
+    np.testing.assert_array_equal(rank(bundle, queries[0], weights, 10).scores, plain.scores)
+
+
+def test_words_alone_find_only_what_has_them(bundle, queries, worded):
+    weights = FusionWeights(image=0.4, text=0.6, lexical=1.0)
+    scored = score(bundle, np.zeros(D, np.float32), weights, 10, Words(texts=[("known", 1.0)]))
+    assert scored.rows.tolist() == np.flatnonzero(worded).tolist()
+    np.testing.assert_allclose(scored.scores, worded[scored.rows] / worded.max(), atol=1e-6)
+    among = np.arange(300) < 150
+    scored = score(bundle, np.zeros(D, np.float32), weights, 10, Words(texts=[("known", 1.0)]), among=among)
+    assert scored.rows.tolist() == np.flatnonzero(worded[:150]).tolist()
+    assert not len(score(bundle, queries[0], weights, 10, Words(texts=[("unknown", 1.0)])).rows)
+
+
+def test_the_best_words_are_candidates_wherever_their_vectors_lie(bundle, queries, worded, monkeypatch):
+    monkeypatch.setattr(ranking, "MIN_CANDIDATES", 2)
+    monkeypatch.setattr(ranking, "OVERSAMPLE", 1)
+    weights = FusionWeights(image=0.4, text=0.6, lexical=0.9)
+    among = np.ones(300, np.bool_)
+    among[worded.argmax()] = False
+    ranked = rank(bundle, queries[0], weights, 1, Words(texts=[("known", 1.0)]))
+    assert ranked.rows[0] == worded.argmax()
+    scored = score(bundle, queries[0], weights, 1, Words(texts=[("known", 1.0)]), among=among)
+    second = np.where(among, worded, 0).argmax()
+    assert second in scored.rows
+    assert worded.argmax() not in scored.rows

@@ -9,7 +9,7 @@ import pytest
 from indexer import ranking
 from indexer.manifest import FusionWeights
 from indexer.products import ProductTable, ProductWriter
-from indexer.ranking import NamedEntity, part_of_text, rank
+from indexer.ranking import NamedEntity, Words, part_of_text, rank
 from models.product import Product
 
 BRANDS = ["Ember", "EMBER", "Ruby", None]
@@ -56,8 +56,8 @@ WEIGHTS = FusionWeights(image=0.5, text=0.5, entities=0.25)
 def test_scores_are_the_vectors_and_what_each_entity_adds(bundle, q):
     named = [NamedEntity("brand", "ember", 0.5), NamedEntity("colour", "Blue", 0.4)]
     plain = {int(r): float(s) for r, s in zip(*_all(rank(bundle, q, WEIGHTS, N)), strict=True)}
-    ranked = rank(bundle, q, WEIGHTS, N, named=named)
-    for row, score, added in zip(ranked.rows, ranked.scores, ranked.named, strict=True):
+    ranked = rank(bundle, q, WEIGHTS, N, Words(named))
+    for row, score, added in zip(ranked.rows, ranked.scores, ranked.added, strict=True):
         expected = [0.25 * 0.5 * (BRANDS[row % 4] in {"Ember", "EMBER"}), 0.25 * 0.4 * (COLOURS[row % 3] == "blue")]
         np.testing.assert_allclose(added, expected, atol=1e-7)
         assert score == pytest.approx(plain[int(row)] + sum(expected), abs=1e-6)
@@ -72,8 +72,8 @@ def test_products_with_the_entities_are_candidates_wherever_they_lie(bundle, q, 
     monkeypatch.setattr(ranking, "MIN_CANDIDATES", 4)
     named = [NamedEntity("brand", "Ruby", 1.0)]
     heavy = FusionWeights(image=0.5, text=0.5, entities=1.0)
-    ranked = rank(bundle, q, heavy, 5, named=named)
-    exact = rank(bundle, q, heavy, N, named=named)
+    ranked = rank(bundle, q, heavy, 5, Words(named))
+    exact = rank(bundle, q, heavy, N, Words(named))
     scores = np.sort(exact.scores)[::-1]
     assert all(row % 4 == 2 for row in ranked.rows)
     np.testing.assert_allclose(ranked.scores, scores[:5], atol=1e-6)
@@ -83,16 +83,16 @@ def test_too_many_products_with_the_entities_are_left_to_the_indexes(bundle, q, 
     monkeypatch.setattr(ranking, "MIN_CANDIDATES", 4)
     monkeypatch.setattr(ranking, "MOST_NAMED", 10)
     named = [NamedEntity("brand", "Ruby", 1.0)]
-    assert rank(bundle, q, WEIGHTS, 5, named=named).candidates == rank(bundle, q, WEIGHTS, 5).candidates
+    assert rank(bundle, q, WEIGHTS, 5, Words(named)).candidates == rank(bundle, q, WEIGHTS, 5).candidates
 
 
 def test_an_unknown_value_changes_nothing(bundle, q):
     named = [NamedEntity("brand", "Nobody", 1.0), NamedEntity("no such group", "x", 1.0)]
-    with_named, without = rank(bundle, q, WEIGHTS, 20, named=named), rank(bundle, q, WEIGHTS, 20)
+    with_named, without = rank(bundle, q, WEIGHTS, 20, Words(named)), rank(bundle, q, WEIGHTS, 20)
     assert with_named.rows.tolist() == without.rows.tolist()
     np.testing.assert_array_equal(with_named.scores, without.scores)
-    assert with_named.named.shape == (20, 2)
-    assert without.named.shape == (20, 0)
+    assert with_named.added.shape == (20, 2)
+    assert without.added.shape == (20, 0)
 
 
 @pytest.mark.parametrize(("words", "part"), [(0, 1.0), (1, 1.0), (12, 1.0), (24, 0.5), (120, 0.1)])
@@ -104,6 +104,6 @@ def test_named_products_that_a_filter_refuses_are_no_candidates(bundle, q, monke
     monkeypatch.setattr(ranking, "MIN_CANDIDATES", 4)
     among = np.arange(N) % 4 != 2
     named = [NamedEntity("brand", "Ruby", 1.0)]
-    scored = ranking.score(bundle, q, WEIGHTS, 5, named=named, among=among)
+    scored = ranking.score(bundle, q, WEIGHTS, 5, Words(named), among=among)
     assert 0 < len(scored.rows) < among.sum()
     assert among[scored.rows].all()

@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from indexer.ranking import NamedEntity
 from models.encoder import TextTerms
 from service.mixture import EncodedPart, explain, mix
 
@@ -71,10 +70,10 @@ def test_a_hand_worked_case():
 def test_what_an_entity_in_common_adds_joins_its_own_term():
     mixture = mix([part(0, 1.0, 1)])
     targets = np.eye(2, DIM, dtype=np.float32)
-    named = [(0, NamedEntity("brand", "Ruby", 1.0)), (0, NamedEntity("season", "Winter", 0.5))]
+    extras = [(0, "brand", "Ruby"), (0, "season", "Winter")]
     added = np.array([[0.3, 0.0], [0.0, 0.15]], dtype=np.float32)
     plain = explain(mixture, targets)
-    explained = explain(mixture, targets, named, added)
+    explained = explain(mixture, targets, extras, added)
     for row in range(2):
         assert [(t.query, t.name, t.value) for t in explained[row]] == [
             (0, "words", None),
@@ -84,3 +83,8 @@ def test_what_an_entity_in_common_adds_joins_its_own_term():
         total = sum(t.score for t in explained[row])
         assert total == pytest.approx(sum(t.score for t in plain[row]) + float(added[row].sum()), abs=1e-6)
         assert explained[row][1].score == pytest.approx(plain[row][1].score + float(added[row, 0]), abs=1e-6)
+
+
+def test_words_alone_are_explained_without_a_vector():
+    [terms] = explain(None, np.zeros((1, DIM), np.float32), [(0, "lexical", None)], np.array([[0.7]], np.float32))
+    assert [(t.name, t.score) for t in terms] == [("lexical", pytest.approx(0.7))]

@@ -18,7 +18,7 @@ def scored(scores):
         rows=np.arange(m),
         scores=np.array(scores, np.float32),
         pictures=np.zeros(m, np.int32),
-        named=np.zeros((m, 0), np.float32),
+        added=np.zeros((m, 0), np.float32),
         strategy=FilterStrategy.NONE,
         candidates=m,
     )
