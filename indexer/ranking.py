@@ -26,7 +26,8 @@ from indexer.products import fold_value
 MIN_CANDIDATES = 256
 OVERSAMPLE = 4  # candidates fetched per place in the answer, from each index
 _QUERY_WORDS = 12  # a longer text is prose; few queries of shoppers are
-WIDENING = 2  # times, at each step of a filtered search of an approximate index
+WIDENING = 2  # times, to see whether a filtered search of an approximate index has found all there is
+DEEPER = 8  # times as many candidates, where a filter admits what is near in one space and far in the other
 _SAME_SCORE = 1e-6
 MOST_NAMED = 20_000  # products with the named entities that are scored besides; more are left to the indexes
 
@@ -206,21 +207,43 @@ def candidate_rows(
 def proposed_rows(bundle: Bundle, q: Floats, weights: FusionWeights, wanted: int, among: Mask | None = None) -> Rows:
     """Return product rows, ascending and distinct, that the indexes hold for the best `wanted` places.
 
-    A space of weight zero is not asked, nor any where words alone count. Several pictures of a product can take
-    several places of the image index, so it is asked for as many more.
+    A space of weight zero is not asked, nor any where words alone count. A filter may admit just those products
+    that are near the query in one space and far in the other: then it is asked for more, and at last every admitted
+    product is returned, unless what was not proposed cannot be better than what was.
     """
-    depth = max(MIN_CANDIDATES, OVERSAMPLE * wanted)
-    found = []
     if weights.lexical == 1:
         return np.zeros(0, np.int64)
+    depth = max(MIN_CANDIDATES, OVERSAMPLE * wanted)
+    if among is None:
+        return _proposed(bundle, q, weights, depth, None)[0]
+    for deep in (depth, DEEPER * depth):
+        rows, most = _proposed(bundle, q, weights, deep, among)
+        scores, _ = score_rows(bundle, q, weights, rows)
+        if len(rows) >= wanted and np.partition(scores, -wanted)[-wanted] >= most - _SAME_SCORE:
+            return rows
+    return np.flatnonzero(among)
+
+
+def _proposed(bundle: Bundle, q: Floats, weights: FusionWeights, depth: int, among: Mask | None) -> tuple[Rows, float]:
+    """Return the products of the `depth` nearest rows of each space, and what the others can score at most.
+
+    The threshold algorithm (Fagin, Lotem and Naor, PODS 2001): what is in no list is no nearer in any space than
+    its list's last. Several pictures of a product can take several places of the image index, so it is asked for
+    as many more.
+    """
+    found, most = [], 0.0
     if weights.text > 0:
-        found.append(_nearest(bundle, "text", q, depth, among))
+        scores, rows = _nearest(bundle, "text", q, depth, among)
+        found.append(rows)
+        most += weights.text * float(scores[-1]) if len(rows) == depth else -np.inf
     if weights.image > 0 and len(bundle.image_rows):
         per_product = -(-len(bundle.image_rows) // len(bundle.products))
         pictured = None if among is None else among[bundle.image_rows]
-        pictures = _nearest(bundle, "image", q, depth * per_product, pictured)
+        scores, pictures = _nearest(bundle, "image", q, depth * per_product, pictured)
         found.append(bundle.image_rows[pictures].astype(np.int64))
-    return np.unique(np.concatenate(found)) if found else np.zeros(0, np.int64)
+        if len(pictures) == depth * per_product:
+            most += weights.image * max(0.0, float(scores[-1]))  # a product without pictures has 0
+    return np.unique(np.concatenate(found)) if found else np.zeros(0, np.int64), most
 
 
 def has_named(bundle: Bundle, named: Sequence[NamedEntity]) -> NDArray[np.bool_]:
@@ -277,32 +300,29 @@ def best_pictures(bundle: Bundle, q: Floats, rows: Rows) -> tuple[Floats, NDArra
     return best, number
 
 
-def _nearest(bundle: Bundle, space: Space, q: Floats, k: int, among: Mask | None) -> Rows:
-    """Return the k rows of a space nearest to `q`, of those in `among`, `(rows of the space,) bool`.
+def _nearest(bundle: Bundle, space: Space, q: Floats, k: int, among: Mask | None) -> tuple[Floats, Rows]:
+    """Return the k rows of a space nearest to `q` with their scores, of those in `among`, `(rows of the space,) bool`.
 
     Under a filter an approximate index must look at more of itself, and how much more is not known: a filter may
-    admit what is near the query or what is far from it. So the width grows, from what the admitted share calls
-    for, until twice as much finds nothing better; at the most it looks at everything.
+    admit what is near the query or what is far from it. So the width grows with the share it refuses, and where
+    twice as much finds anything better, all of the index is looked at, which costs about as much as a third step.
     """
     index, width = bundle.indexes[space], bundle.manifest.indexes[space].width
     xq = np.ascontiguousarray(q[None, :], np.float32)
-    if among is None or width is None:
-        return _found(index.search(xq, min(k, index.ntotal), width=width, among=among)[1])
-    admitted = int(among.sum())
+    admitted = index.ntotal if among is None else int(among.sum())
     k = min(k, admitted)
     if not k:
-        return np.zeros(0, np.int64)
+        return np.zeros(0, np.float32), np.zeros(0, np.int64)
+    if among is None or width is None:
+        return _found(*index.search(xq, k, width=width, among=among))
     width = math.ceil(width * index.ntotal / admitted)
-    scores, rows = index.search(xq, k, width=width, among=among)
-    while width < index.ntotal:
-        width = min(WIDENING * width, index.ntotal)
-        before = scores
-        scores, rows = index.search(xq, k, width=width, among=among)
-        if rows[0, -1] != NO_ROW and np.allclose(scores, before, rtol=0, atol=_SAME_SCORE):
-            break
-    return _found(rows)
+    narrow, _ = index.search(xq, k, width=width, among=among)
+    scores, rows = index.search(xq, k, width=WIDENING * width, among=among)
+    if rows[0, -1] == NO_ROW or not np.allclose(scores, narrow, rtol=0, atol=_SAME_SCORE):
+        scores, rows = index.search(xq, k, width=index.ntotal, among=among)
+    return _found(scores, rows)
 
 
-def _found(rows: Rows) -> Rows:
-    nearest: Rows = rows[0][rows[0] != NO_ROW]
-    return nearest
+def _found(scores: Floats, rows: Rows) -> tuple[Floats, Rows]:
+    having = rows[0] != NO_ROW
+    return scores[0][having], rows[0][having]
