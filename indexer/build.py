@@ -56,7 +56,13 @@ from indexer.manifest import (
 )
 from indexer.products import ProductTable, ProductWriter
 from indexer.rejects import REJECTS, BadRowLimit, BuildError, RejectWriter
-from indexer.tuning import DEFAULT_FUSION, calibrate_image_weight, choose_exact_rows, choose_width
+from indexer.tuning import (
+    DEFAULT_FUSION,
+    calibrate_image_weight,
+    calibrate_lexical_weight,
+    choose_exact_rows,
+    choose_width,
+)
 from indexer.writing import ThumbnailWriter, VectorWriter
 from models.encoder import Encoder
 from models.entities import EntityStatistics
@@ -284,6 +290,11 @@ class _Build:
         fusion = dict(draft.fusion)
         if QueryKind.IMAGE not in self._options.fusion:
             fusion[QueryKind.IMAGE] = calibrate_image_weight(bundle, seed=self._options.seed)
+        bundle.manifest = draft.model_copy(update={"indexes": indexes})  # queries are searched with these widths
+        text = calibrate_lexical_weight(bundle, self._encoder, fusion[QueryKind.TEXT], seed=self._options.seed)
+        for kind in (QueryKind.TEXT, QueryKind.MIXED):
+            if kind not in self._options.fusion:
+                fusion[kind] = fusion[kind].model_copy(update={"lexical": text.lexical})
         tuned = draft.model_copy(update={"indexes": indexes, "fusion": fusion})
         bundle.manifest = tuned  # the widths decide what asking the indexes costs
         return tuned.model_copy(update={"exact_rows": choose_exact_rows(bundle, queries, seed=self._options.seed)})

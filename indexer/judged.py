@@ -38,6 +38,19 @@ class EntitySource(StrEnum):
     NONE = "none"
 
 
+class Mode(StrEnum):
+    """How the words of a query are matched."""
+
+    HYBRID = "hybrid"
+    VECTOR = "vector"
+    LEXICAL = "lexical"
+
+    def of(self, weights: FusionWeights) -> FusionWeights:
+        """Return `weights` as this mode has them."""
+        changes = {Mode.HYBRID: {}, Mode.VECTOR: {"lexical": 0.0}, Mode.LEXICAL: {"lexical": 1.0, "entities": 0.0}}
+        return weights.model_copy(update=changes[self])
+
+
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -130,13 +143,13 @@ def judge(
     `weights` take the place of the bundle's own for text queries.
     """
     fusion = weights or bundle.manifest.fusion[QueryKind.TEXT]
-    linked = _link(bundle, queries)
+    linked = linked_entities(bundle, queries)
     stated: Mapping[EntitySource, Sequence[Mapping[str, str]]] = {
         EntitySource.LINKED: linked,
         EntitySource.GOLD: [{e.group: e.value for e in query.entities} for query in queries],
         EntitySource.NONE: [{} for _ in queries],
     }
-    results = _ranked(bundle, encoder, queries, stated[source], fusion)
+    results = Retrieval(bundle, encoder, queries, stated[source]).ranked(fusion)
     kinds: dict[str, list[int]] = defaultdict(list)
     for at, query in enumerate(queries):
         kinds[query.kind].append(at)
@@ -154,7 +167,7 @@ def judge(
     )
 
 
-def _link(bundle: Bundle, queries: Sequence[JudgedQuery]) -> list[dict[str, str]]:
+def linked_entities(bundle: Bundle, queries: Sequence[JudgedQuery]) -> list[dict[str, str]]:
     """Return the entities linked in each query: of each group the most probable."""
     linker = EntityLinker(bundle.statistics)
     return [
@@ -163,24 +176,31 @@ def _link(bundle: Bundle, queries: Sequence[JudgedQuery]) -> list[dict[str, str]
     ]
 
 
-def _ranked(
-    bundle: Bundle,
-    encoder: Encoder,
-    queries: Sequence[JudgedQuery],
-    entities: Sequence[Mapping[str, str]],
-    weights: FusionWeights,
-) -> list[list[int]]:
-    """Return the rows of the first products of each query."""
-    results: list[list[int]] = []
-    for start in range(0, len(queries), BATCH):
-        texts = [query.text for query in queries[start : start + BATCH]]
-        stated = entities[start : start + BATCH]
-        vectors = encoder.encode_texts(texts, stated)
-        results += [
-            rank(bundle, q, weights, DEPTH, _words(text, of_query)).rows.tolist()
-            for q, text, of_query in zip(vectors, texts, stated, strict=True)
+class Retrieval:
+    """Queries with their vectors, encoded once, to be ranked with one set of weights after the other."""
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        encoder: Encoder,
+        queries: Sequence[JudgedQuery],
+        entities: Sequence[Mapping[str, str]],
+    ) -> None:
+        self._bundle = bundle
+        self._texts = [query.text for query in queries]
+        self._entities = entities
+        parts = [
+            encoder.encode_texts(self._texts[start : start + BATCH], list(entities[start : start + BATCH]))
+            for start in range(0, len(queries), BATCH)
         ]
-    return results
+        self._vectors = np.concatenate(parts)
+
+    def ranked(self, weights: FusionWeights) -> list[list[int]]:
+        """Return the rows of the first products of each query."""
+        return [
+            rank(self._bundle, q, weights, DEPTH, _words(text, stated)).rows.tolist()
+            for q, text, stated in zip(self._vectors, self._texts, self._entities, strict=True)
+        ]
 
 
 def _words(text: str, stated: Mapping[str, str]) -> Words:

@@ -14,12 +14,19 @@ from indexer.evaluate import SAMPLE, K, exact_scores, exact_search, recall, samp
 from indexer.fields import Mask
 from indexer.halves import widened
 from indexer.index import FaissIndex, VectorIndex
+from indexer.judged import Retrieval, linked_entities
+from indexer.made_queries import make_queries
 from indexer.manifest import FusionWeights, QueryKind
 from indexer.ranking import best_pictures, proposed_rows, score_rows
-from models.encoder import Vectors
+from models.encoder import Encoder, Vectors
+from models.metrics import Rankings, ndcg_at_k
 
 RECALL_TARGET = 0.99
 WIDTHS = (16, 32, 64, 128, 256, 512)
+LEXICAL_WEIGHTS = tuple(round(0.1 * step, 1) for step in range(10))
+DEFAULT_LEXICAL = 0.3
+LEXICAL_QUERIES = 300
+MIN_LEXICAL_QUERIES = 50
 IMAGE_WEIGHTS = tuple(round(0.1 * step, 1) for step in range(1, 10))
 MIN_CALIBRATION_PRODUCTS = 50
 FILTER_SIZES = (1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000)
@@ -43,6 +50,28 @@ def choose_width(
         if recall(truth, exact_scores(vectors, queries, index.search(queries, k, width=width)[1])) >= target:
             return width
     return WIDTHS[-1]
+
+
+def calibrate_lexical_weight(
+    bundle: Bundle, encoder: Encoder, weights: FusionWeights, *, seed: int = 0, queries: int = LEXICAL_QUERIES
+) -> FusionWeights:
+    """Return `weights` with the lexical weight that ranks best, by nDCG@10 over queries made of the catalogue.
+
+    Among equal ones the least. Where the catalogue gives too few queries: the default.
+    """
+    made = make_queries(bundle, queries, seed)
+    if len(made) < MIN_LEXICAL_QUERIES:
+        return weights.model_copy(update={"lexical": DEFAULT_LEXICAL})
+    retrieval = Retrieval(bundle, encoder, made, linked_entities(bundle, made))
+    relevant = [query.relevant for query in made]
+    gains = []
+    for lexical in LEXICAL_WEIGHTS:
+        rows = retrieval.ranked(weights.model_copy(update={"lexical": lexical}))
+        ids = [[bundle.products.id_of(row) for row in of_query] for of_query in rows]
+        gains.append(float(np.mean(ndcg_at_k(Rankings.from_lists(ids, relevant), K))))
+    best = max(gains)
+    chosen = next(w for w, gain in zip(LEXICAL_WEIGHTS, gains, strict=True) if gain >= best - 1e-9)
+    return weights.model_copy(update={"lexical": chosen})
 
 
 def choose_exact_rows(bundle: Bundle, queries: Vectors, *, seed: int = 0) -> int:
