@@ -191,6 +191,14 @@ def build(
 @click.option(
     "--queries", type=_PATH, help="Judged queries, JSON lines of qid, kind, text, relevant; else vectors only."
 )
+@click.option("--made", type=click.IntRange(1), metavar="N", help="Judge N queries made of the bundle's own entities.")
+@click.option(
+    "--mode",
+    type=click.Choice(["hybrid", "vector", "lexical", "all"]),
+    default="hybrid",
+    show_default=True,
+    help="How words are matched; all: one after the other, side by side.",
+)
 @click.option("--split", help="Only queries of this split.")
 @click.option(
     "--entities",
@@ -209,6 +217,8 @@ def evaluate(
     *,
     bundle: str | None,
     queries: Path | None,
+    made: int | None,
+    mode: str,
     split: str | None,
     entities: str,
     image_weight: str | None,
@@ -222,20 +232,29 @@ def evaluate(
     from indexer import show
     from indexer.evaluate import measure
     from indexer.flags import weights
-    from indexer.judged import EntitySource, judge, read_queries
+    from indexer.judged import EntitySource, Mode, judge, read_queries
+    from indexer.made_queries import make_queries
 
+    if queries and made:
+        msg = "--queries and --made are two ways to say which queries: give one"
+        raise click.UsageError(msg)
     with _one_line_on_failure():
         asked = read_queries(queries, split) if queries else None
         with _opened(data_dir, bundle) as opened:
             loaded = _load(encoder, device)
             _check_encoder(opened, loaded)
+            if made:
+                asked = make_queries(opened, made, seed)
             if asked is None:
                 measured = measure(opened, loaded, seed=seed)
                 _print(as_json, measured.model_dump(mode="json"), show.report(measured))
                 return
             share = weights(image_weight) if image_weight else None
-            judged = judge(opened, loaded, asked, source=EntitySource(entities), weights=share)
-            _print(as_json, judged.model_dump(mode="json"), show.judgement(judged))
+            modes = list(Mode) if mode == "all" else [Mode(mode)]
+            judged = judge(opened, loaded, asked, source=EntitySource(entities), weights=share, modes=modes)
+            results = {each.mode.value: each.model_dump(mode="json") for each in judged}
+            words = show.modes(judged) if len(judged) > 1 else show.judgement(judged[0])
+            _print(as_json, results if len(judged) > 1 else results[mode], words)
 
 
 @main.command()

@@ -98,6 +98,7 @@ class Judgement(_Record):
     bundle: str
     encoder: str
     entities: EntitySource
+    mode: Mode
     fusion: FusionWeights
     missing: int
     kinds: Mapping[str, Relevance]
@@ -137,11 +138,18 @@ def judge(
     *,
     source: EntitySource = EntitySource.LINKED,
     weights: FusionWeights | None = None,
-) -> Judgement:
-    """Rank the bundle's products for every query and return the measures by kind.
+    modes: Sequence[Mode] = (Mode.HYBRID,),
+) -> list[Judgement]:
+    """Rank the bundle's products for every query, in each of `modes`, and return the measures by kind.
 
-    `weights` take the place of the bundle's own for text queries.
+    `weights` take the place of the bundle's own for text queries. Queries are encoded once.
+
+    Raises:
+        QueriesError: there is no query.
     """
+    if not queries:
+        msg = "no queries: the catalogue states too little to make any of"
+        raise QueriesError(msg)
     fusion = weights or bundle.manifest.fusion[QueryKind.TEXT]
     linked = linked_entities(bundle, queries)
     stated: Mapping[EntitySource, Sequence[Mapping[str, str]]] = {
@@ -149,22 +157,29 @@ def judge(
         EntitySource.GOLD: [{e.group: e.value for e in query.entities} for query in queries],
         EntitySource.NONE: [{} for _ in queries],
     }
-    results = Retrieval(bundle, encoder, queries, stated[source]).ranked(fusion)
+    retrieval = Retrieval(bundle, encoder, queries, stated[source])
     kinds: dict[str, list[int]] = defaultdict(list)
     for at, query in enumerate(queries):
         kinds[query.kind].append(at)
         kinds[ALL_KINDS].append(at)
-    return Judgement(
-        bundle=bundle.manifest.id,
-        encoder=encoder.name,
-        entities=source,
-        fusion=fusion,
-        missing=sum(bundle.products.row_of(i) is None for query in queries for i in query.relevant),
-        kinds={
-            kind: _relevance(bundle, [queries[i] for i in at], [results[i] for i in at], [linked[i] for i in at])
-            for kind, at in sorted(kinds.items())
-        },
-    )
+    missing = sum(bundle.products.row_of(i) is None for query in queries for i in query.relevant)
+
+    def judged(mode: Mode) -> Judgement:
+        results = retrieval.ranked(mode.of(fusion))
+        return Judgement(
+            bundle=bundle.manifest.id,
+            encoder=encoder.name,
+            entities=source,
+            mode=mode,
+            fusion=mode.of(fusion),
+            missing=missing,
+            kinds={
+                kind: _relevance(bundle, [queries[i] for i in at], [results[i] for i in at], [linked[i] for i in at])
+                for kind, at in sorted(kinds.items())
+            },
+        )
+
+    return [judged(mode) for mode in modes]
 
 
 def linked_entities(bundle: Bundle, queries: Sequence[JudgedQuery]) -> list[dict[str, str]]:

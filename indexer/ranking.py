@@ -26,7 +26,8 @@ from indexer.products import fold_value
 MIN_CANDIDATES = 256
 OVERSAMPLE = 4  # candidates fetched per place in the answer, from each index
 _QUERY_WORDS = 12  # a longer text is prose; few queries of shoppers are
-WIDENING = 2  # times, to see whether a filtered search of an approximate index has found all there is
+WIDENING = 2  # times, over what the admitted share of an approximate index calls for
+FAIR_SHARE = 0.5  # of the admitted share: fewer admitted rows among the nearest, and a filter is against the query
 DEEPER = 8  # times as many candidates, where a filter admits what is near in one space and far in the other
 _SAME_SCORE = 1e-6
 MOST_NAMED = 20_000  # products with the named entities that are scored besides; more are left to the indexes
@@ -303,9 +304,8 @@ def best_pictures(bundle: Bundle, q: Floats, rows: Rows) -> tuple[Floats, NDArra
 def _nearest(bundle: Bundle, space: Space, q: Floats, k: int, among: Mask | None) -> tuple[Floats, Rows]:
     """Return the k rows of a space nearest to `q` with their scores, of those in `among`, `(rows of the space,) bool`.
 
-    Under a filter an approximate index must look at more of itself, and how much more is not known: a filter may
-    admit what is near the query or what is far from it. So the width grows with the share it refuses, and where
-    twice as much finds anything better, all of the index is looked at, which costs about as much as a third step.
+    Under a filter an approximate index must look at more of itself: as many times as the filter refuses. Where it
+    refuses most of what is nearest, the way there leads nowhere, and all of the index is looked at.
     """
     index, width = bundle.indexes[space], bundle.manifest.indexes[space].width
     xq = np.ascontiguousarray(q[None, :], np.float32)
@@ -315,12 +315,13 @@ def _nearest(bundle: Bundle, space: Space, q: Floats, k: int, among: Mask | None
         return np.zeros(0, np.float32), np.zeros(0, np.int64)
     if among is None or width is None:
         return _found(*index.search(xq, k, width=width, among=among))
-    width = math.ceil(width * index.ntotal / admitted)
-    narrow, _ = index.search(xq, k, width=width, among=among)
-    scores, rows = index.search(xq, k, width=WIDENING * width, among=among)
-    if rows[0, -1] == NO_ROW or not np.allclose(scores, narrow, rtol=0, atol=_SAME_SCORE):
-        scores, rows = index.search(xq, k, width=index.ntotal, among=among)
-    return _found(scores, rows)
+    share = admitted / index.ntotal
+    _, near = _found(*index.search(xq, k, width=width))
+    if among[near].mean() >= share * FAIR_SHARE:
+        scores, rows = index.search(xq, k, width=math.ceil(WIDENING * width / share), among=among)
+        if rows[0, -1] != NO_ROW:
+            return _found(scores, rows)
+    return _found(*index.search(xq, k, width=index.ntotal, among=among))
 
 
 def _found(scores: Floats, rows: Rows) -> tuple[Floats, Rows]:

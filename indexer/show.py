@@ -1,7 +1,7 @@
 """What the command line shows people: a progress bar, and results as a few plain lines."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Never
 
 from tqdm import tqdm
@@ -79,9 +79,8 @@ def report(measured: Report) -> str:
 
 def judgement(judged: Judgement) -> str:
     """Return judged queries as a table."""
-    fusion = judged.fusion
     lines = [
-        f"{judged.bundle}, {judged.encoder}, entities {judged.entities}, image weight {fusion.image:g}",
+        _head(judged),
         f"{'kind':<18}{'queries':>8}{'nDCG@10':>9}{'MRR':>7}{'R@10':>7}{'S@1':>7}{'S@5':>7}{'ents@5':>8}{'link F1':>9}",
     ]
     for kind, r in judged.kinds.items():
@@ -91,6 +90,28 @@ def judgement(judged: Judgement) -> str:
         )
     if judged.missing:
         lines.append(f"{judged.missing} relevant ids are not in this bundle: they count as not found")
+    return "\n".join(lines)
+
+
+def _head(judged: Judgement) -> str:
+    fusion = judged.fusion
+    return (
+        f"{judged.bundle}, {judged.encoder}, entities {judged.entities}, image weight {fusion.image:g}, "
+        f"lexical weight {fusion.lexical:g}"
+    )
+
+
+def modes(judged: Sequence[Judgement]) -> str:
+    """Return nDCG@10 and MRR of several modes side by side, by kind of query."""
+    first = judged[0]
+    head = "".join(f"{each.mode + ' nDCG@10':>18}{'MRR':>7}" for each in judged)
+    lines = [
+        _head(first),
+        f"{'kind':<18}{'queries':>8}{head}",
+    ]
+    for kind, r in first.kinds.items():
+        figures = "".join(f"{e.kinds[kind].ndcg_at_10:>18.3f}{e.kinds[kind].mrr:>7.3f}" for e in judged)
+        lines.append(f"{kind:<18}{r.queries:>8}{figures}")
     return "\n".join(lines)
 
 

@@ -73,7 +73,7 @@ def test_from_feed_to_published_and_back(run, feed, tmp_path):
     assert json.loads(run("rollback", "--json").stdout)["bundle"] == first["manifest"]["id"]
     verified = json.loads(run("verify", "--json").stdout)
     assert verified["id"] == first["manifest"]["id"]
-    assert verified["files"] == 11
+    assert verified["files"] == 15
 
 
 def test_words_for_people(run, feed):
@@ -84,7 +84,7 @@ def test_words_for_people(run, feed):
     assert "current is 20" in said
     assert "publish it with: python -m indexer publish" in build(run, feed).stdout
     assert "* 20" in run("status").stdout
-    assert "11 files are as they were written" in run("verify").stdout
+    assert "15 files are as they were written" in run("verify").stdout
     assert "find their own product: " in run("evaluate", "--encoder", "weightless").stdout
 
 
@@ -122,6 +122,14 @@ def test_evaluate_judged_queries(run, feed, tmp_path):
     table = run(*words, "--image-weight", "0.2", "--entities", "gold").stdout
     assert "image weight 0.2" in table
     assert "1 relevant ids are not in this bundle" in table
+    side_by_side = json.loads(run(*words, "--mode", "all", "--json").stdout)
+    assert {mode: found["fusion"]["lexical"] for mode, found in side_by_side.items()}["vector"] == 0.0
+    assert side_by_side["lexical"]["kinds"]["title"]["success_at_1"] == 1.0
+    made = run("evaluate", built["path"], "--encoder", "weightless", "--made", "20", "--mode", "all").stdout
+    assert all(f"{mode} nDCG@10" in made for mode in ("hybrid", "vector", "lexical"))
+    both = run(*words, "--made", "20")
+    assert both.exit_code == 2
+    assert "--queries and --made" in both.stderr
     by_folder = run("evaluate", built["path"], "--encoder", "weightless", "--json")
     assert json.loads(by_folder.stdout)["ann"]["image"]["recall_at_10"] == 1.0
 

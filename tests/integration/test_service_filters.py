@@ -32,7 +32,8 @@ def refusal(answer):
 
 def test_hits_meet_the_filter_and_are_the_nearest_that_do(client, shop, bundle):
     stated = {"price": {"gte": 20, "lt": 50}, "in_stock": True, "not": {"colour": "red"}}
-    found = search(client, q="green sneaker", entity_linking="off", filter=stated, limit=5, explain=True)
+    asked = {"q": "green sneaker", "entity_linking": "off", "mode": "vector", "explain": True}
+    found = search(client, **asked, filter=stated, limit=5)
     admitted = [
         r for r, p in enumerate(bundle.products)
         if 20 <= p.price < 50 and p.in_stock and p.attributes["colour"] != "red"

@@ -1,4 +1,4 @@
-"""Searching over HTTP: every way to ask, and answers judged by brute force over the stored vectors."""
+"""Searching over HTTP: every way to ask, and answers judged by brute force over what is stored."""
 
 import base64
 
@@ -21,12 +21,18 @@ def search(client, **asked):
     return found
 
 
-def brute_force(bundle, q, kind, links=()):
-    """Score every product by the formula, in float64, from the stored vectors and the entities in common.
+def brute_force(bundle, q, kind, links=(), words=()):
+    """Score every product by the formula, in float64, from the stored vectors, entities in common, and words.
 
     `links` are the answer's own, of a query that is one text: each counts by its probability and their number.
+    `words` are the query's wanted texts, each with its share.
     """
     weights = bundle.manifest.fusion[kind]
+    assert weights.lexical > 0
+    lexical = weights.lexical if words else 0.0
+    matching = sum(
+        share * scores / scores.max() for text, share in words if (scores := bundle.lexical.scores(text)).any()
+    )
     images = bundle.vectors["image"].astype(np.float64) @ q
     texts = bundle.vectors["text"].astype(np.float64) @ q
     scores = {}
@@ -35,8 +41,8 @@ def brute_force(bundle, q, kind, links=()):
         product = bundle.products[row]
         common = sum(link["probability"] for link in links if getattr(product, link["group"]) == link["value"])
         scores[product.id] = (
-            weights.text * texts[row]
-            + (weights.image * own.max() if len(own) else 0.0)
+            (1 - lexical) * (weights.text * texts[row] + (weights.image * own.max() if len(own) else 0.0))
+            + lexical * matching[row]
             + weights.entities * common / max(len(links), 1)
         )
     return scores
@@ -56,7 +62,7 @@ def assert_best(found, scores, limit):
 def test_words_find_what_brute_force_finds(client, shop, bundle):
     found = search(client, q="green sneaker", entity_linking="off", limit=10)
     q = shop.encoder.encode_texts(["green sneaker"], [{}])[0].astype(np.float64)
-    assert_best(found, brute_force(bundle, q, QueryKind.TEXT), 10)
+    assert_best(found, brute_force(bundle, q, QueryKind.TEXT, words=[("green sneaker", 1.0)]), 10)
     assert found["index"] == {"bundle": bundle.manifest.id, "model": shop.encoder.name}
     assert found["degraded"] == []
     assert found["found"] == 48
@@ -73,7 +79,9 @@ def test_linked_entities_change_the_vector_as_the_encoder_says(client, shop, bun
     assert links["category"]["value"] == "sneaker"
     entities = {"brand": "Golden Goat", "category": "sneaker"}
     q = shop.encoder.encode_texts(["golden goat sneaker"], [entities])[0].astype(np.float64)
-    assert_best(found, brute_force(bundle, q, QueryKind.TEXT, found["linked_entities"]), 5)
+    assert_best(
+        found, brute_force(bundle, q, QueryKind.TEXT, found["linked_entities"], [("golden goat sneaker", 1.0)]), 5
+    )
     assert found["hits"][0]["product"]["brand"] == "Golden Goat"
     assert found["hits"][0]["product"]["category"] == "sneaker"
 
@@ -86,9 +94,11 @@ def test_the_caller_s_entity_wins_and_null_drops_a_group(client, shop, bundle):
         "probability": 1.0, "source": "caller", "known": True,
     }  # fmt: skip
     q = shop.encoder.encode_texts(["golden goat sneaker"], [{"brand": "Ruby"}])[0].astype(np.float64)
-    assert_best(found, brute_force(bundle, q, QueryKind.TEXT, found["linked_entities"]), 5)
+    assert_best(
+        found, brute_force(bundle, q, QueryKind.TEXT, found["linked_entities"], [("golden goat sneaker", 1.0)]), 5
+    )
     names = {term["name"] for term in found["hits"][0]["explain"]["terms"]}
-    assert names == {"words", "brand"}
+    assert names == {"words", "brand", "lexical"}
 
 
 def test_linking_off_uses_the_caller_s_entities_alone(client):
@@ -135,7 +145,7 @@ def test_words_and_a_picture_are_an_equal_mixture(client, shop, bundle):
     found = search(client, q="watch", image={"data": encoded}, entity_linking="off", limit=8)
     text = shop.encoder.encode_texts(["watch"])[0].astype(np.float64)
     picture = shop.encoder.encode_images([decode_picture(data)])[0].astype(np.float64)
-    assert_best(found, brute_force(bundle, unit(text + picture), QueryKind.MIXED), 8)
+    assert_best(found, brute_force(bundle, unit(text + picture), QueryKind.MIXED, words=[("watch", 0.5)]), 8)
     same = client.post(
         "/v1/search/image", files={"image": data}, data={"q": "watch", "entity_linking": "off", "limit": "8"}
     )
@@ -148,7 +158,9 @@ def test_the_form_weighs_the_picture_against_the_words(client, shop, bundle):
     found = client.post("/v1/search/image", files={"image": data}, data=asked).json()
     text = shop.encoder.encode_texts(["watch"])[0].astype(np.float64)
     picture = shop.encoder.encode_images([decode_picture(data)])[0].astype(np.float64)
-    assert_best(found, brute_force(bundle, unit(0.75 * text + 0.25 * picture), QueryKind.MIXED), 5)
+    assert_best(
+        found, brute_force(bundle, unit(0.75 * text + 0.25 * picture), QueryKind.MIXED, words=[("watch", 0.75)]), 5
+    )
 
 
 def test_the_form_takes_entities_as_json_and_fields_repeatedly(client, shop):
@@ -167,7 +179,7 @@ def test_negative_weights_push_away(client, shop, bundle):
     product = unit(weights.image * own + weights.text * bundle.vectors["text"][row].astype(np.float64))
     words, red = shop.encoder.encode_texts(["red sneaker", "red"]).astype(np.float64)
     q = unit(words - 0.8 * red + 0.5 * product)
-    assert_best(found, brute_force(bundle, q, QueryKind.MIXED), 6)
+    assert_best(found, brute_force(bundle, q, QueryKind.MIXED, words=[("red sneaker", 1 / 1.5)]), 6)
 
 
 def test_weights_only_count_relative_to_each_other(client):
@@ -201,7 +213,7 @@ def test_terms_say_what_they_are(client, shop):
     encoded = base64.b64encode(shop.picture("images/p9-0.jpg")).decode()
     found = search(client, q="golden goat", image={"data": encoded}, query=[{"product": "p3"}], explain=True, limit=1)
     terms = {(term["query"], term["name"]): term for term in found["hits"][0]["explain"]["terms"]}
-    assert set(terms) == {(0, "words"), (0, "brand"), (1, "image"), (2, "product")}
+    assert set(terms) == {(0, "words"), (0, "brand"), (0, "lexical"), (1, "image"), (2, "product")}
     assert terms[0, "brand"]["value"] == "Golden Goat"
     assert 0 < terms[0, "brand"]["gate"] < 1
     assert terms[2, "product"]["value"] == "p3"

@@ -183,8 +183,8 @@ def test_an_index_that_lost_its_product_is_not_ready(shop, bundle):
             self._index, self.ntotal = index, index.ntotal
             self._lost = {n for n in range(len(vectors)) if np.dot(vectors[n], vectors[0]) > 0.5}
 
-        def search(self, xq, k, *, width=None):
-            distances, rows = self._index.search(xq, k, width=width)
+        def search(self, xq, k, *, width=None, among=None):
+            distances, rows = self._index.search(xq, k, width=width, among=among)
             return distances, np.where(np.isin(rows, list(self._lost)), -1, rows)
 
     with Bundle.open(shop.path) as damaged:

@@ -34,7 +34,7 @@ def queries(tmp_path, bundle):
 
 
 def test_measures_by_kind(bundle, encoder, queries):
-    judged = judge(bundle, encoder, read_queries(queries), weights=FusionWeights(image=0, text=1))
+    [judged] = judge(bundle, encoder, read_queries(queries), weights=FusionWeights(image=0, text=1))
     assert set(judged.kinds) == {"title", "lost", "brand", "all"}
     assert judged.kinds["title"].queries == 6
     assert judged.kinds["title"].success_at_1 == 1.0
@@ -48,14 +48,14 @@ def test_measures_by_kind(bundle, encoder, queries):
 
 
 def test_linked_brands_count_where_queries_name_one(bundle, encoder, queries):
-    brand = judge(bundle, encoder, read_queries(queries)).kinds["brand"]
+    brand = judge(bundle, encoder, read_queries(queries))[0].kinds["brand"]
     assert (brand.linking_precision, brand.linking_recall, brand.linking_f1) == (1.0, 1.0, 1.0)
     assert brand.entities_at_5 == 1.0
 
 
 def test_sources_of_entities(bundle, encoder, queries):
     asked = [q for q in read_queries(queries) if q.kind == "brand"]
-    by_source = {s: judge(bundle, encoder, asked, source=s).kinds["brand"] for s in EntitySource}
+    by_source = {s: judge(bundle, encoder, asked, source=s)[0].kinds["brand"] for s in EntitySource}
     assert by_source[EntitySource.GOLD].ndcg_at_10 >= by_source[EntitySource.NONE].ndcg_at_10
     assert by_source[EntitySource.NONE].linking_f1 == 1.0  # reported whatever the encoder was given
 

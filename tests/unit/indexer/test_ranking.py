@@ -7,6 +7,7 @@ from indexer import ranking
 from indexer.index import FaissIndex
 from indexer.manifest import FusionWeights
 from indexer.ranking import FilterStrategy, Words, candidate_rows, rank, score, score_rows
+from indexer.tuning import choose_width
 
 D = 16
 
@@ -173,9 +174,8 @@ def test_a_filter_loses_nothing(queries, recipe, share, near):
     """Whatever share it admits, be it what is near the query or what is far from it."""
     counts = [1, 2] * 600
     bundle = Rows(counts, recipe=recipe)
-    if recipe != "exact":
-        for record in bundle.manifest.indexes.values():
-            record.width = 16 if "HNSW" in recipe else 2
+    for space, record in bundle.manifest.indexes.items():
+        record.width = choose_width(bundle.indexes[space], bundle.vectors[space], queries)
     weights = FusionWeights(image=0.5, text=0.5)
     hits = []
     for q in queries:
