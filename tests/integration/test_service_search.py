@@ -28,11 +28,11 @@ def brute_force(bundle, q, kind, links=(), words=()):
     `words` are the query's wanted texts, each with its share.
     """
     weights = bundle.manifest.fusion[kind]
-    assert weights.lexical > 0
     lexical = weights.lexical if words else 0.0
-    matching = sum(
-        share * scores / scores.max() for text, share in words if (scores := bundle.lexical.scores(text)).any()
-    )
+    matching = np.zeros(len(bundle.products))
+    for text, share in words:
+        scores = bundle.lexical.scores(text)
+        matching += share * scores / scores.max()
     images = bundle.vectors["image"].astype(np.float64) @ q
     texts = bundle.vectors["text"].astype(np.float64) @ q
     scores = {}
