@@ -50,6 +50,7 @@ export const text = {
   group: titled,
 
   words: "Words",
+  lexical: "Words as they are written",
   picture: "Picture",
   likeness: "Product",
   weightLabel: "Words against picture",

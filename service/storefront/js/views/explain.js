@@ -57,7 +57,7 @@ function row({ term, points, reach }) {
  * @returns {(Node | string)[]}
  */
 function naming({ name, value, gate }) {
-  const plain = { words: text.words, image: text.picture, product: text.likeness }[name];
+  const plain = { words: text.words, lexical: text.lexical, image: text.picture, product: text.likeness }[name];
   if (plain) return [plain];
   const said = [text.group(name), " ", h("b", {}, value ?? "")];
   return gate === null ? said : [...said, " ", h("small", {}, text.gate(gate))];
