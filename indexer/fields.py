@@ -187,6 +187,12 @@ class Fields:
                 self._columns[name] = self._make(name)
             return self._columns[name]
 
+    def keywords(self, names: Iterable[str]) -> dict[str, KeywordColumn]:
+        """Return the columns of those `names` that are fields and hold keywords."""
+        own = set(self.names)
+        columns = {name: self[name] for name in names if name in own}
+        return {name: column for name, column in columns.items() if isinstance(column, KeywordColumn)}
+
     def _make(self, name: str) -> Column:
         if name in _KEYWORDS:
             return KeywordColumn.of([] if v is None else [v] for v in self._table.column(name).to_pylist())

@@ -8,6 +8,7 @@ scores into hits is left to `indexer.ranking`.
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Self
@@ -65,30 +66,41 @@ class Analyzer:
     def __init__(self, language: str) -> None:
         self._stemmer = Stemmer.Stemmer(language)
 
-    def stems(self, text: str) -> list[str]:
-        """Return the stems of the words of `text`, in order."""
-        stems: list[str] = self._stemmer.stemWords([token.norm for token in tokenize(text)])
-        return stems
+    def words(self, text: str) -> list[tuple[str, str]]:
+        """Return the words of `text`, in order, each with its stem."""
+        words = [token.norm for token in tokenize(text)]
+        return list(zip(words, self._stemmer.stemWords(words), strict=True))
 
 
 def write_lexical(products: Iterable[Product], folder: Path, language: str = LANGUAGE) -> None:
     """Write the lexical index of `products`, in the order of rows, into the bundle `folder`."""
     analyzer = Analyzer(language)
     known: dict[str, int] = {}
+    written: dict[str, Counter[str]] = {}
     fields: dict[str, list[list[int]]] = {name: [] for name in FIELD_WEIGHTS}
     for product in products:
         for name, text in _texts(product).items():
-            fields[name].append([known.setdefault(stem, len(known)) for stem in analyzer.stems(text)])
+            words = analyzer.words(text)
+            fields[name].append([known.setdefault(stem, len(known)) for _, stem in words])
+            if name != "description":
+                for word, stem in words:
+                    written.setdefault(stem, Counter())[word] += 1
     n = len(fields["title"])
     terms = sorted(known)
     starts, rows, scores = _summed([_field(fields[name], w, len(known)) for name, w in FIELD_WEIGHTS.items()], n)
     # Terms are numbered as they were met; they are stored in the order of the alphabet.
     starts, rows, scores = _reordered(starts, rows, scores, np.array([known[term] for term in terms], np.int64))
     (folder / "lexical").mkdir()
-    (folder / TERMS).write_text(json.dumps({"language": language, "terms": terms}), encoding="utf-8")
+    forms = [_commonest(written[term]) if term in written else None for term in terms]
+    stated = json.dumps({"language": language, "terms": terms, "forms": forms})
+    (folder / TERMS).write_text(stated, encoding="utf-8")
     np.save(folder / STARTS, starts)
     np.save(folder / ROWS, rows)
     np.save(folder / SCORES, scores)
+
+
+def _commonest(counts: Counter[str]) -> str:
+    return min(counts, key=lambda word: (-counts[word], word))
 
 
 _Postings = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]
@@ -125,24 +137,32 @@ def _reordered(
 
 
 class LexicalIndex:
-    """The lexical index of a bundle, memory-mapped. Safe to use from threads."""
+    """The lexical index of a bundle, memory-mapped. Safe to use from threads.
+
+    Attributes:
+        n: products.
+        terms: stems, in the order of the alphabet.
+        forms: of each term the word that stands for it most often, None if only descriptions have it.
+    """
 
     def __init__(
         self,
         terms: Sequence[str],
+        forms: Sequence[str | None],
         language: str,
         starts: NDArray[np.int64],
         rows: NDArray[np.int32],
         scores: Scores,
         n: int,
     ) -> None:
-        self._terms = terms
+        self.terms = terms
+        self.forms = forms
+        self.n = n
         self._number = {term: number for number, term in enumerate(terms)}
         self._language = language
         self._starts = starts
         self._rows = rows
         self._scores = scores
-        self._n = n
         self._shelves: dict[str, list[str]] = {}
         for term in terms:
             self._shelves.setdefault(term[0], []).append(term)
@@ -158,31 +178,45 @@ class LexicalIndex:
         try:
             stated = json.loads(checked_path(folder, TERMS).read_bytes())
             terms, language = [str(term) for term in stated["terms"]], str(stated["language"])
+            forms = [None if form is None else str(form) for form in stated["forms"]]
             starts, rows, scores = (
                 np.load(checked_path(folder, name), mmap_mode="r", allow_pickle=False)
                 for name in (STARTS, ROWS, SCORES)
             )
-            fits = len(starts) == len(terms) + 1 and len(rows) == len(scores) == int(starts[-1])
+            fits = len(starts) == len(terms) + 1 == len(forms) + 1 and len(rows) == len(scores) == int(starts[-1])
         except (ValueError, KeyError, TypeError, OSError, EOFError) as error:
             msg = f"{path}: not a readable lexical index: {error}"
             raise BundleError(msg) from error
         if not fits:
             msg = f"{path}: {len(terms)} terms do not fit the scores beside it"
             raise BundleError(msg)
-        return cls(terms, language, starts, rows, scores, n)
+        return cls(terms, forms, language, starts, rows, scores, n)
 
     def scores(self, text: str) -> Scores:
         """Return BM25 of every product for the words of `text`, `(n,) float32`; 0: it has none of them."""
-        scores = np.zeros(self._n, np.float32)
+        scores = np.zeros(self.n, np.float32)
         for term, weight in self._meant(text).items():
             number = self._number[term]
             part = slice(int(self._starts[number]), int(self._starts[number + 1]))
             scores[self._rows[part]] += np.float32(weight) * self._scores[part]  # a product is in it once
         return scores
 
+    def rows(self, number: int) -> NDArray[np.int32]:
+        """Return the products that have the term of this number, ascending."""
+        return self._rows[int(self._starts[number]) : int(self._starts[number + 1])]
+
+    def read(self, text: str) -> list[tuple[str, int | None, int | None]]:
+        """Return the words of `text`, each with the number of its term, and of the term it may be a slip of."""
+        read: list[tuple[str, int | None, int | None]] = []
+        for word, stem in Analyzer(self._language).words(text)[:_MOST_WORDS]:
+            known = self._number.get(stem)
+            guesses = [] if known is not None else self._guesses(stem, last=False)
+            read.append((word, known, self._number[guesses[0][0]] if guesses else None))
+        return read
+
     def _meant(self, text: str) -> dict[str, float]:
         """Return the terms that the words of `text` are or may have been meant to be, and what each counts."""
-        stems = Analyzer(self._language).stems(text)[:_MOST_WORDS]
+        stems = [stem for _, stem in Analyzer(self._language).words(text)[:_MOST_WORDS]]
         meant: dict[str, float] = {}
         for place, stem in enumerate(stems):
             last = place == len(stems) - 1

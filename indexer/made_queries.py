@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from indexer.bundle import Bundle
-from indexer.fields import KeywordColumn, Mask, UnknownFieldError
+from indexer.fields import KeywordColumn, Mask
 from indexer.judged import GoldEntity, JudgedQuery
 from models.linking_slips import misspell
 
@@ -27,7 +27,8 @@ def make_queries(bundle: Bundle, count: int, seed: int = 0) -> list[JudgedQuery]
     gives fewer, or none.
     """
     rng = random.Random(seed)  # noqa: S311 - a seeded sample is the point
-    columns = _columns(bundle)
+    stated = bundle.fields.keywords(bundle.statistics.vocabulary)
+    columns = {group: column for group, column in stated.items() if len(column.values) > 1}
     made: dict[str, JudgedQuery] = {}
     for _ in range(_TRIES * count):
         if len(made) == count:
@@ -36,18 +37,6 @@ def make_queries(bundle: Bundle, count: int, seed: int = 0) -> list[JudgedQuery]
         if query is not None:
             made.setdefault(query.text, query.model_copy(update={"qid": f"made-{len(made)}"}))
     return list(made.values())
-
-
-def _columns(bundle: Bundle) -> Mapping[str, KeywordColumn]:
-    found = {}
-    for group in bundle.statistics.vocabulary:
-        try:
-            column = bundle.fields[group]
-        except UnknownFieldError:
-            continue
-        if isinstance(column, KeywordColumn) and len(column.values) > 1:
-            found[group] = column
-    return found
 
 
 def _query(bundle: Bundle, columns: Mapping[str, KeywordColumn], row: int, rng: random.Random) -> JudgedQuery | None:

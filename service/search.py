@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 import structlog
 
 from indexer.ranking import FilterStrategy
+from indexer.suggest import Suggestions
 from service.embed import Account, Embedder
 from service.errors import DeadlineError, InvalidRequestError
 from service.facets import Facet
@@ -114,6 +115,15 @@ class SearchEngine:
             raise DeadlineError(msg) from error
         self._account(answer)
         return answer
+
+    async def suggest(self, text: str, limit: int) -> tuple[Suggestions, Served]:
+        """Return completions of what is being typed, and what they were computed from.
+
+        Raises:
+            OverloadedError: too much waits already.
+        """
+        served = self._served
+        return await self._ranking.run(served.suggester.suggest, text, limit), served
 
     def _account(self, answer: Answer) -> None:
         self._metrics.stages(asdict(answer.timings))

@@ -6,6 +6,7 @@ A request takes the reference once and uses nothing else, so that no answer ever
 from dataclasses import dataclass
 
 from indexer.bundle import Bundle, BundleError, current_bundle
+from indexer.suggest import Suggester
 from models.checkpoint import CheckpointError, load_encoder
 from models.encoder import Encoder
 from models.entities import EntityLinker
@@ -20,13 +21,14 @@ from service.understand import Reader, Spellings
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """One bundle, the encoder that made it, and what reads, filters and remembers queries for them."""
+    """One bundle, the encoder that made it, and what reads, completes, filters and remembers queries for them."""
 
     encoder: Encoder
     bundle: Bundle
     reader: Reader
     cache: TermsCache
     filters: Filters
+    suggester: Suggester
 
     @property
     def bundle_id(self) -> str:
@@ -44,7 +46,7 @@ def serve(encoder: Encoder, bundle: Bundle, cache: Cache, metrics: Metrics) -> S
         fingerprint=encoder.fingerprint,
         products=len(bundle.products),
     )
-    return Served(encoder, bundle, reader, terms, Filters(bundle.fields))
+    return Served(encoder, bundle, reader, terms, Filters(bundle.fields), Suggester(bundle))
 
 
 def shake_hands(encoder: Encoder, bundle: Bundle) -> None:

@@ -103,10 +103,22 @@ READY_RESPONSE: Final = {
 }
 
 
-ExampleName = Literal["Search", "Product", "Ready"]
+SUGGEST_RESPONSE: Final = {
+    "suggestions": [
+        {"text": "red Diesel", "group": "brand", "value": "Diesel", "count": 12},
+        {"text": "red dress", "group": "category", "value": "Dress", "count": 7},
+        {"text": "red denim", "group": None, "value": None, "count": 3},
+    ],
+    "corrected": None,
+    "index": _INDEX,
+}
+
+
+ExampleName = Literal["Search", "Product", "Ready", "Suggest"]
 ANSWERS: Final[dict[ExampleName, Any]] = {
     "Search": SEARCH_RESPONSE,
     "Product": PRODUCT_RESPONSE,
     "Ready": READY_RESPONSE,
+    "Suggest": SUGGEST_RESPONSE,
 }
 """Good answers, by the name the document refers to them by."""

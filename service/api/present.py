@@ -9,6 +9,7 @@ import orjson
 from starlette.responses import Response
 
 from indexer.bundle import Bundle
+from indexer.suggest import Suggestions
 from models.product import Product
 from service.api.schemas import (
     FacetStatisticsView,
@@ -20,6 +21,8 @@ from service.api.schemas import (
     ProductView,
     ReadyResponse,
     SearchResponse,
+    SuggestionView,
+    SuggestResponse,
     TermView,
 )
 from service.embed import CACHE
@@ -77,6 +80,15 @@ def product_view(
         base = f"/v1/products/{quote(product.id, safe='')}/images/"
         view["images"] = [f"{base}{n}" for n in range(bundle.picture_count(row))]
     return cast("ProductView", view)
+
+
+def suggest_view(suggestions: Suggestions, served: Served) -> SuggestResponse:
+    """Return suggestions as the wire has them."""
+    return {
+        "suggestions": [cast("SuggestionView", asdict(item)) for item in suggestions.items],
+        "corrected": suggestions.corrected,
+        "index": index_view(served),
+    }
 
 
 def ready_view(verdict: Verdict) -> ReadyResponse:

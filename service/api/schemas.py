@@ -207,6 +207,36 @@ class SimilarRequest(BaseModel):
     explain: bool = False
 
 
+class SuggestRequest(BaseModel):
+    """The query string of a request for suggestions."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    q: Annotated[
+        str,
+        Field(max_length=200, description="What has been typed; nothing: what most products have."),
+        AfterValidator(_readable),
+    ] = ""
+    limit: Annotated[int, Field(ge=1, le=50, description="Suggestions to return.")] = 8
+
+
+class SuggestionView(TypedDict):
+    """Something to search for: it ends in an entity of a group, or in a word."""
+
+    text: str
+    group: str | None
+    value: str | None
+    count: int
+
+
+class SuggestResponse(TypedDict):
+    """Completions, those that find most products first; `corrected` is what was meant, where a word is misspelt."""
+
+    suggestions: list[SuggestionView]
+    corrected: str | None
+    index: "IndexView"
+
+
 class ProductView(TypedDict, total=False):
     """A product as the catalogue states it; `images` are paths on this server."""
 

@@ -2,14 +2,14 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Form, Request
+from fastapi import APIRouter, Depends, Form, Query, Request
 from starlette.responses import Response
 
 from service.api.connection import while_connected
 from service.api.documented import answered, problems
-from service.api.present import json_response, search_view
+from service.api.present import json_response, search_view, suggest_view
 from service.api.requests import to_image_query, to_query
-from service.api.schemas import ImageSearchForm, SearchRequest, SearchResponse
+from service.api.schemas import ImageSearchForm, SearchRequest, SearchResponse, SuggestRequest, SuggestResponse
 from service.api.state import Engine
 from service.errors import ProblemType, UnsupportedMediaError
 
@@ -71,3 +71,18 @@ async def search_image(request: Request, asked: Annotated[ImageSearchForm, Form(
     query = to_image_query(asked, await asked.image.read())
     answer = await while_connected(request, engine.search(query))
     return json_response(search_view(answer, asked.fields))
+
+
+@router.get(
+    "/suggest",
+    summary="Suggestions",
+    response_model=SuggestResponse,
+    responses={
+        200: answered("Suggest", "Completions, those that find most products first."),
+        **problems(ProblemType.INVALID_REQUEST, ProblemType.OVERLOADED),
+    },
+)
+async def suggest(request: Request, asked: Annotated[SuggestRequest, Query()], engine: Engine) -> Response:
+    """Complete what is being typed from the catalogue's words and entities, and put misspelt words right."""
+    suggestions, served = await while_connected(request, engine.suggest(asked.q, asked.limit))
+    return json_response(suggest_view(suggestions, served))

@@ -70,7 +70,7 @@ def test_the_documentation_describes_every_route_and_its_problems(client):
     described = client.get("/openapi.json").json()
     assert set(described["paths"]) == {
         "/v1/search", "/v1/search/image", "/v1/products/{id}", "/v1/products/{id}/similar",
-        "/v1/products/{id}/images/{n}", "/livez", "/readyz", "/metrics",
+        "/v1/products/{id}/images/{n}", "/v1/suggest", "/livez", "/readyz", "/metrics",
     }  # fmt: skip
     for kind, name in re.findall(r'"#/components/(schemas|examples)/([^"]+)"', json.dumps(described)):
         assert name in described["components"][kind]

@@ -132,6 +132,24 @@ def test_damage_is_named(tmp_path, spoil):
     with pytest.raises(BundleError, match="lexical"):
         LexicalIndex.open(tmp_path, len(PRODUCTS))
     if spoil == "other":
-        path.write_text('{"language": "english", "terms": ["a"]}')
+        path.write_text('{"language": "english", "terms": ["a"], "forms": ["a"]}')
         with pytest.raises(BundleError, match="do not fit"):
             LexicalIndex.open(tmp_path, len(PRODUCTS))
+
+
+def test_forms_are_the_words_that_stand_for_a_stem_most_often(index):
+    forms = dict(zip(index.terms, index.forms, strict=True))
+    assert forms["run"] == "running"
+    assert forms["shoe"] == "shoe"  # as often as "shoes", and first in the alphabet
+    assert forms["sneaker"] == "sneakers"
+    assert forms["to"] is None  # only a description has it
+
+
+def test_a_text_is_read_word_by_word(index):
+    shoe, sneaker = index.terms.index("shoe"), index.terms.index("sneaker")
+    assert index.read("Shoes, sneekers qqq") == [
+        ("shoes", shoe, None),
+        ("sneekers", None, sneaker),
+        ("qqq", None, None),
+    ]
+    assert index.rows(shoe).tolist() == [0, 1]
