@@ -21,7 +21,7 @@ from rapidfuzz import process
 from rapidfuzz.distance import OSA
 
 from indexer.manifest import BundleError, checked_path
-from models.product import Product
+from models.product import SPLIT_ATTRIBUTE, Product
 from models.surfaces import tokenize
 
 Scores = NDArray[np.float32]
@@ -48,7 +48,8 @@ _MEANT: Final[Mapping[int, float]] = {0: 0.9, 1: 0.8, 2: 0.6}  # what a term cou
 
 def _texts(product: Product) -> Mapping[str, str]:
     """Return the words of each of FIELD_WEIGHTS."""
-    stated = [product.season, product.composition, *product.attributes.values()]
+    others = (value for name, value in product.attributes.items() if name != SPLIT_ATTRIBUTE)
+    stated = [product.season, product.composition, *others]
     words = [value for value in stated if isinstance(value, str)]
     words += [word for value in stated if isinstance(value, tuple) for word in value]
     return {

@@ -14,6 +14,7 @@ from indexer.bundle import Bundle
 from indexer.fields import KeywordColumn, Mask
 from indexer.judged import GoldEntity, JudgedQuery
 from models.linking_slips import misspell
+from models.product import SPLIT_ATTRIBUTE
 
 MOST_RELEVANT = 100  # products that may answer one query: more say little about their order
 _MISSPELT = 0.2  # of the queries
@@ -27,7 +28,7 @@ def make_queries(bundle: Bundle, count: int, seed: int = 0) -> list[JudgedQuery]
     gives fewer, or none.
     """
     rng = random.Random(seed)  # noqa: S311 - a seeded sample is the point
-    stated = bundle.fields.keywords(bundle.statistics.vocabulary)
+    stated = bundle.fields.keywords(sorted(set(bundle.statistics.vocabulary) - {SPLIT_ATTRIBUTE}))
     columns = {group: column for group, column in stated.items() if len(column.values) > 1}
     made: dict[str, JudgedQuery] = {}
     for _ in range(_TRIES * count):

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from bm25s.stopwords import STOPWORDS_EN
 
 from indexer.bundle import Bundle
 from indexer.fields import Mask
+from models.product import SPLIT_ATTRIBUTE
 from models.surfaces import value_words
 
 _MOST_TRIED: Final = 40  # completions that are counted, those of most products first
@@ -50,7 +52,7 @@ class Suggester:
 
     def __init__(self, bundle: Bundle) -> None:
         self._lexical = bundle.lexical
-        self._columns = bundle.fields.keywords(bundle.statistics.vocabulary)
+        self._columns = bundle.fields.keywords(set(bundle.statistics.vocabulary) - {SPLIT_ATTRIBUTE})
         self._entities = sorted(
             (" ".join(words[start:]), group, code)
             for group, column in self._columns.items()
@@ -58,7 +60,8 @@ class Suggester:
             for words in [value_words(value)]
             for start in range(len(words))
         )
-        self._words = sorted((form, number) for number, form in enumerate(self._lexical.forms) if form is not None)
+        forms = enumerate(self._lexical.forms)
+        self._words = sorted((form, number) for number, form in forms if form and form not in STOPWORDS_EN)
         every = np.ones(self._lexical.n, np.bool_)
         self._counts = {group: column.counts(every) for group, column in self._columns.items()}
 

@@ -17,6 +17,7 @@ TextField = Literal["title", "description"]
 AttributeValue = bool | float | str | tuple[str, ...]
 
 DEFAULT_TEXT_FIELDS: tuple[TextField, ...] = ("title", "description")
+SPLIT_ATTRIBUTE = "split"  # train, val or test: for training and measuring, and nothing to search for
 DEFAULT_ENTITY_GROUPS: tuple[str, ...] = ("brand", "category", "season", "composition")
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # Unicode's category Cc

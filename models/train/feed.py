@@ -14,14 +14,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
-from models.product import Product, product_from_row
+from models.product import SPLIT_ATTRIBUTE, Product, product_from_row
 
 CATALOGUE_FILE = "catalogue.parquet"
 ORIGIN_FILE = "shop.json"
 BYTES_COLUMN = "image_bytes"
 
 _ROWS_AT_ONCE = 256
-_SPLIT = "split"
 _ORIGIN: TypeAdapter[dict[str, JsonValue]] = TypeAdapter(dict[str, JsonValue])
 
 
@@ -59,8 +58,8 @@ class Feed:
             columns = pq.read_schema(path).names
         except (OSError, pa.ArrowException) as error:
             raise DataError(f"cannot read {path}: {str(error).splitlines()[0]}") from error
-        if _SPLIT not in columns:
-            raise DataError(f"{path} has no column {_SPLIT!r} with the values train, val and test")
+        if SPLIT_ATTRIBUTE not in columns:
+            raise DataError(f"{path} has no column {SPLIT_ATTRIBUTE!r} with the values train, val and test")
         return cls(path)
 
     @property
@@ -89,7 +88,7 @@ class Feed:
         """
         found = 0
         for number, row in self._rows():
-            if row.get(_SPLIT) != split:
+            if row.get(SPLIT_ATTRIBUTE) != split:
                 continue
             item = self._item(number, row, pictures)
             if item.pictures:
@@ -108,7 +107,7 @@ class Feed:
         """
         found = False
         for number, row in self._rows(leaving_out=BYTES_COLUMN):
-            if row.get(_SPLIT) == split:
+            if row.get(SPLIT_ATTRIBUTE) == split:
                 found = True
                 yield self._product(number, row)
         if not found:
