@@ -191,6 +191,8 @@ def build(
 @click.option(
     "--queries", type=_PATH, help="Judged queries, JSON lines of qid, kind, text, relevant; else vectors only."
 )
+@click.option("--qrels", type=_PATH, help="TREC qrels; --queries is then a file of topics, qid TAB text.")
+@click.option("--run", "run_to", type=_PATH, help="Write what was ranked as a TREC run file (with --mode all: not).")
 @click.option("--made", type=click.IntRange(1), metavar="N", help="Judge N queries made of the bundle's own entities.")
 @click.option(
     "--mode",
@@ -217,6 +219,8 @@ def evaluate(
     *,
     bundle: str | None,
     queries: Path | None,
+    qrels: Path | None,
+    run_to: Path | None,
     made: int | None,
     mode: str,
     split: str | None,
@@ -232,14 +236,19 @@ def evaluate(
     from indexer import show
     from indexer.evaluate import measure
     from indexer.flags import weights
-    from indexer.judged import EntitySource, Mode, judge, read_queries
+    from indexer.judged import EntitySource, Mode, judge, read_queries, read_trec
     from indexer.made_queries import make_queries
 
     if queries and made:
         msg = "--queries and --made are two ways to say which queries: give one"
         raise click.UsageError(msg)
+    if (qrels and not queries) or (run_to and (mode == "all" or not (queries or made))):
+        msg = "--qrels goes with --queries, and --run with queries in one mode"
+        raise click.UsageError(msg)
     with _one_line_on_failure():
-        asked = read_queries(queries, split) if queries else None
+        asked = None
+        if queries:
+            asked = read_trec(queries, qrels) if qrels else read_queries(queries, split)
         with _opened(data_dir, bundle) as opened:
             loaded = _load(encoder, device)
             _check_encoder(opened, loaded)
@@ -252,6 +261,8 @@ def evaluate(
             share = weights(image_weight) if image_weight else None
             modes = list(Mode) if mode == "all" else [Mode(mode)]
             judged = judge(opened, loaded, asked, source=EntitySource(entities), weights=share, modes=modes)
+            if run_to:
+                run_to.write_text(judged[0].run, encoding="utf-8")
             results = {each.mode.value: each.model_dump(mode="json") for each in judged}
             words = show.modes(judged) if len(judged) > 1 else show.judgement(judged[0])
             _print(as_json, results if len(judged) > 1 else results[mode], words)

@@ -1,17 +1,19 @@
 """Relevance against judged queries: words read and linked as serving does, products ranked, measures by kind.
 
 A file of queries has one JSON object a line: `qid`, `kind`, `text`, `relevant` (product ids), and optionally
-`split` and `entities` (`group`, `value`), the ones that the words truly name. Where the file comes from is
-left to its maker; the measures themselves are `models.metrics`.
+`gains` (product id to how relevant it is), `split` and `entities` (`group`, `value`), the ones that the words truly
+name. TREC's topics and qrels are read, too, and its run files written. Where a file comes from is left to its maker;
+the measures themselves are `models.metrics`.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from indexer.bundle import Bundle
 from indexer.manifest import FusionWeights, QueryKind
@@ -69,8 +71,14 @@ class JudgedQuery(_Record):
     kind: str
     text: str
     relevant: tuple[str, ...]
+    gains: Mapping[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = {}
     split: str | None = None
     entities: tuple[GoldEntity, ...] = ()
+
+    @property
+    def judgements(self) -> Mapping[str, float]:
+        """Product id to gain: 1 where only relevance is stated."""
+        return {**dict.fromkeys(self.relevant, 1.0), **self.gains}
 
 
 class Relevance(_Record):
@@ -93,7 +101,10 @@ class Relevance(_Record):
 
 
 class Judgement(_Record):
-    """Relevance by kind of query, and over all; `missing` counts relevant ids that the bundle does not hold."""
+    """Relevance by kind of query, and over all.
+
+    `missing` counts relevant ids that the bundle does not hold. `run` is what was ranked, as TREC writes it.
+    """
 
     bundle: str
     encoder: str
@@ -102,6 +113,7 @@ class Judgement(_Record):
     fusion: FusionWeights
     missing: int
     kinds: Mapping[str, Relevance]
+    run: str = Field(exclude=True, repr=False)
 
 
 def read_queries(path: Path, split: str | None = None) -> list[JudgedQuery]:
@@ -129,6 +141,63 @@ def read_queries(path: Path, split: str | None = None) -> list[JudgedQuery]:
         msg = f"{path}: no queries" + (f" of split {split!r}" if split else "")
         raise QueriesError(msg)
     return queries
+
+
+def read_trec(topics: Path, qrels: Path) -> list[JudgedQuery]:
+    """Return TREC's topics (`qid TAB text` a line) judged by its qrels (`qid 0 docid grade` a line); grades are gains.
+
+    Topics without a judgement are left out, as trec_eval leaves them out; grades below zero count as zero.
+
+    Raises:
+        QueriesError: a file cannot be read, a line is no such line, or no topic is judged.
+    """
+    judged: dict[str, dict[str, float]] = defaultdict(dict)
+    for number, line in _lines(qrels):
+        fields = line.split()
+        if len(fields) != 4 or not fields[3].lstrip("-").isdecimal():
+            msg = f"{qrels}: line {number}: not `qid 0 docid grade`"
+            raise QueriesError(msg)
+        judged[fields[0]][fields[2]] = max(0.0, float(fields[3]))
+    queries = []
+    for number, line in _lines(topics):
+        qid, tab, text = line.partition("\t")
+        if not tab or not text.strip():
+            msg = f"{topics}: line {number}: not `qid TAB text`"
+            raise QueriesError(msg)
+        if qid in judged:
+            gains = judged[qid]
+            relevant = tuple(product_id for product_id, gain in gains.items() if gain)
+            queries.append(JudgedQuery(qid=qid, kind="topic", text=text.strip(), relevant=relevant, gains=gains))
+    if not queries:
+        msg = f"{topics}: no topic is judged in {qrels}"
+        raise QueriesError(msg)
+    return queries
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the lines of a text file that are not empty, with their numbers."""
+    try:
+        content = path.read_text(encoding="utf-8")
+    except OSError as error:
+        msg = f"{path}: cannot be read: {error.strerror}"
+        raise QueriesError(msg) from error
+    except UnicodeDecodeError as error:
+        msg = f"{path}: not UTF-8"
+        raise QueriesError(msg) from error
+    return ((number, line) for number, line in enumerate(content.splitlines(), 1) if line.strip())
+
+
+def trec_run(bundle: Bundle, queries: Sequence[JudgedQuery], ranked: Sequence[Sequence[int]], tag: str) -> str:
+    """Return the ranked rows of each query as a TREC run: `qid Q0 docid rank score tag` a line.
+
+    Scores are one over the rank: only their order means anything, and ties would be broken otherwise.
+    """
+    lines = [
+        f"{query.qid} Q0 {bundle.products.id_of(row)} {rank} {1 / rank:.6f} {tag}\n"
+        for query, rows in zip(queries, ranked, strict=True)
+        for rank, row in enumerate(rows, 1)
+    ]
+    return "".join(lines)
 
 
 def judge(
@@ -177,6 +246,7 @@ def judge(
                 kind: _relevance(bundle, [queries[i] for i in at], [results[i] for i in at], [linked[i] for i in at])
                 for kind, at in sorted(kinds.items())
             },
+            run=trec_run(bundle, queries, results, f"catalens-{mode}"),
         )
 
     return [judged(mode) for mode in modes]
@@ -230,7 +300,7 @@ def _relevance(
     linked: Sequence[Mapping[str, str]],
 ) -> Relevance:
     ids = [[bundle.products.id_of(row) for row in rows] for rows in results]
-    rankings = Rankings.from_lists(ids, [query.relevant for query in queries])
+    rankings = Rankings.from_lists(ids, [query.judgements for query in queries])
     precision, recall, f1 = _linking(queries, linked)
     return Relevance(
         queries=len(queries),

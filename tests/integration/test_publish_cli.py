@@ -127,6 +127,13 @@ def test_evaluate_judged_queries(run, feed, tmp_path):
     assert side_by_side["lexical"]["kinds"]["title"]["success_at_1"] == 1.0
     made = run("evaluate", built["path"], "--encoder", "weightless", "--made", "20", "--mode", "all").stdout
     assert all(f"{mode} nDCG@10" in made for mode in ("hybrid", "vector", "lexical"))
+    (tmp_path / "topics").write_text("7\tRuby blue dress no 3\n")
+    (tmp_path / "qrels").write_text("7 0 p3 2\n7 0 p9 1\n")
+    topics = ["evaluate", built["path"], "--encoder", "weightless", "--queries", tmp_path / "topics"]
+    graded = json.loads(run(*topics, "--qrels", tmp_path / "qrels", "--run", tmp_path / "run", "--json").stdout)
+    assert graded["kinds"]["topic"]["queries"] == 1
+    assert (tmp_path / "run").read_text().startswith("7 Q0 p3 1 1.000000 catalens-hybrid\n")
+    assert run("evaluate", "--encoder", "weightless", "--qrels", tmp_path / "qrels").exit_code == 2
     both = run(*words, "--made", "20")
     assert both.exit_code == 2
     assert "--queries and --made" in both.stderr

@@ -1,8 +1,10 @@
 import json
 
+import ir_measures
 import pytest
+from ir_measures import RR, R, Success, nDCG
 
-from indexer.judged import EntitySource, QueriesError, judge, read_queries
+from indexer.judged import EntitySource, QueriesError, judge, read_queries, read_trec
 from indexer.manifest import FusionWeights
 
 
@@ -80,3 +82,63 @@ def test_files_that_are_none(tmp_path, line, said):
 def test_missing_file(tmp_path):
     with pytest.raises(QueriesError, match="cannot be read: No such file"):
         read_queries(tmp_path / "q.jsonl")
+
+
+@pytest.fixture
+def trec(tmp_path, bundle):
+    """Topics in products' own words, each judged with grades; one that nobody judged."""
+    topics = [f"{r}\t{bundle.products[r].title}" for r in range(0, 40, 3)] + ["99\tunjudged"]
+    qrels = [
+        f"{r} 0 p{(r + step) % 40} {grade}"
+        for r in range(0, 40, 3)
+        for step, grade in ((0, 3), (6, 2), (12, 1), (5, 0))
+    ]
+    (tmp_path / "topics.tsv").write_text("\n".join(topics) + "\n\n")
+    (tmp_path / "qrels").write_text("\n".join([*qrels, "0 0 p7 -1", "0 0 gone 2"]) + "\n")
+    return tmp_path / "topics.tsv", tmp_path / "qrels"
+
+
+def test_graded_topics_are_measured_as_ir_measures_does(bundle, encoder, trec, tmp_path):
+    topics = read_trec(*trec)
+    assert len(topics) == 14
+    [judged] = judge(bundle, encoder, topics)
+    run = tmp_path / "run"
+    run.write_text(judged.run)
+    theirs = ir_measures.calc_aggregate(
+        [nDCG @ 10, RR, R @ 10, Success @ 1, Success @ 5],
+        list(ir_measures.read_trec_qrels(str(trec[1]))),
+        list(ir_measures.read_trec_run(str(run))),
+    )
+    ours = judged.kinds["topic"]
+    assert ours.ndcg_at_10 == pytest.approx(theirs[nDCG @ 10], abs=1e-6)
+    assert ours.mrr == pytest.approx(theirs[RR], abs=1e-6)
+    assert ours.recall_at_10 == pytest.approx(theirs[R @ 10], abs=1e-6)
+    assert ours.success_at_1 == pytest.approx(theirs[Success @ 1], abs=1e-6)
+    assert ours.success_at_5 == pytest.approx(theirs[Success @ 5], abs=1e-6)
+    assert 0.2 < ours.ndcg_at_10 < 0.95
+
+
+@pytest.mark.parametrize(
+    ("topics", "qrels", "said"),
+    [
+        ("1 no tab", "1 0 p1 1", "topics.tsv: line 1: not `qid TAB text`"),
+        ("1\t ", "1 0 p1 1", "topics.tsv: line 1"),
+        ("1\tred", "1 0 p1", "qrels: line 1: not `qid 0 docid grade`"),
+        ("1\tred", "1 0 p1 high", "qrels: line 1"),
+        ("1\tred", "2 0 p1 1", "no topic is judged"),
+        ("", "", "no topic is judged"),
+    ],
+)
+def test_trec_files_that_are_none(tmp_path, topics, qrels, said):
+    (tmp_path / "topics.tsv").write_text(topics)
+    (tmp_path / "qrels").write_text(qrels)
+    with pytest.raises(QueriesError, match=said):
+        read_trec(tmp_path / "topics.tsv", tmp_path / "qrels")
+
+
+def test_trec_files_that_cannot_be_read(tmp_path):
+    (tmp_path / "qrels").write_bytes(b"\xff\xfe")
+    with pytest.raises(QueriesError, match="not UTF-8"):
+        read_trec(tmp_path / "topics.tsv", tmp_path / "qrels")
+    with pytest.raises(QueriesError, match="cannot be read"):
+        read_trec(tmp_path / "topics.tsv", tmp_path / "nowhere")
