@@ -22,7 +22,7 @@ Mask = NDArray[np.bool_]
 Rows = NDArray[np.int64]
 
 ATTRIBUTE_PREFIX: Final = "attributes."
-_KEYWORDS: Final = ("id", "brand", "category", "season", "composition", "currency", "group")
+_KEYWORDS: Final = ("brand", "category", "season", "composition", "currency", "group")
 _STATED_FALSE, _STATED_TRUE, _ABSENT = 0, 1, -1
 
 
@@ -144,7 +144,31 @@ class BooleanColumn:
         return np.where(self.stated, self.values, np.nan).astype(np.float64)
 
 
-Column = KeywordColumn | NumberColumn | BooleanColumn
+@dataclass(frozen=True)
+class IdColumn:
+    """The ids of products: every one is another's and means itself alone, case and all."""
+
+    table: ProductTable
+
+    @property
+    def stated(self) -> Mask:
+        """All products, `(n,) bool`."""
+        return np.ones(len(self.table), np.bool_)
+
+    def having(self, values: Iterable[str]) -> Mask:
+        """Return which products have these ids, `(n,) bool`; unknown ids are nobody's."""
+        mask = np.zeros(len(self.table), np.bool_)
+        mask[[row for value in values if (row := self.table.row_of(value)) is not None]] = True
+        return mask
+
+    @property
+    def order(self) -> NDArray[np.float64]:
+        """What to sort products by, `(n,) float64`: the place of their id among all."""
+        return self.table.id_order.astype(np.float64)
+
+
+CountedColumn = KeywordColumn | NumberColumn | BooleanColumn
+Column = CountedColumn | IdColumn
 
 
 class Fields:
@@ -167,14 +191,13 @@ class Fields:
     @cached_property
     def names(self) -> tuple[str, ...]:
         """All fields, the product's own before the attributes."""
-        own = (*_KEYWORDS, "price", "in_stock")
+        own = ("id", *_KEYWORDS, "price", "in_stock")
         return (*own, *(name if name not in own else f"{ATTRIBUTE_PREFIX}{name}" for name in sorted(self._attributes)))
 
     def prepare(self) -> None:
-        """Make the columns of all fields now, but that of ids, so that no request waits for one."""
+        """Make the columns of all fields now, so that no request waits for one."""
         for name in self.names:
-            if name != "id":
-                self[name]
+            self[name]
 
     def __getitem__(self, name: str) -> Column:
         """Return the column of the field `name`.
@@ -194,6 +217,8 @@ class Fields:
         return {name: column for name, column in columns.items() if isinstance(column, KeywordColumn)}
 
     def _make(self, name: str) -> Column:
+        if name == "id":
+            return IdColumn(self._table)
         if name in _KEYWORDS:
             return KeywordColumn.of([] if v is None else [v] for v in self._table.column(name).to_pylist())
         if name == "price":

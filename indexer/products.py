@@ -141,6 +141,13 @@ class ProductTable(Sequence[Product]):
         """Return the id of the product of `row`, cheaper than the product itself."""
         return str(self._columns["id"][row].as_py())
 
+    @property
+    def id_order(self) -> NDArray[np.int64]:
+        """Return the place of each row's id among all ids in their order, `(n,)`."""
+        places = np.empty(self._length, np.int64)
+        places[self._by_id] = np.arange(self._length)
+        return places
+
     def column(self, name: str) -> pa.Array:
         """Return the column `name` of SCHEMA as Arrow holds it, `(n,)`."""
         return self._columns[name]

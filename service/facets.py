@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from indexer.fields import BooleanColumn, Column, KeywordColumn, Mask, NumberColumn
+from indexer.fields import BooleanColumn, CountedColumn, KeywordColumn, Mask, NumberColumn
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Facet:
     exact: bool
 
 
-def count(field: str, column: Column, among: Mask, limit: int, *, exact: bool) -> Facet:
+def count(field: str, column: CountedColumn, among: Mask, limit: int, *, exact: bool) -> Facet:
     """Return the facet of `field` over the products of `among`, `(n,) bool`, with `limit` values at most."""
     if isinstance(column, NumberColumn):
         return Facet(field, (), 0, _statistics(column, among), exact)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexer.bundle import Bundle
-from indexer.fields import Column, KeywordColumn, Mask
+from indexer.fields import Column, CountedColumn, IdColumn, KeywordColumn, Mask
 from indexer.manifest import FusionWeights
 from indexer.ranking import MIN_CANDIDATES, OVERSAMPLE, FilterStrategy, Scored, Words, score
 from models.product import Product
@@ -43,7 +43,7 @@ class Wanted:
 
     among: Mask | None
     sort: tuple[tuple[Column, bool], ...]
-    facets: tuple[Column, ...]
+    facets: tuple[CountedColumn, ...]
     collapse: NDArray[np.float64] | None
 
 
@@ -79,7 +79,7 @@ def resolve(served: Served, query: Query) -> Wanted:
     """Return what the query's fields come to.
 
     Raises:
-        InvalidRequestError: a field nobody states, or a value of the wrong type.
+        InvalidRequestError: a field nobody states, one that does not suit, or a value of the wrong type.
     """
     fields = served.bundle.fields
     collapse = None
@@ -89,10 +89,17 @@ def resolve(served: Served, query: Query) -> Wanted:
             msg = f"collapse: {query.collapse!r} holds no words."
             raise InvalidRequestError(msg, path="collapse")
         collapse = by.order
+    facets = []
+    for facet in query.facets:
+        counted = column(fields, facet.field, facet.path)
+        if isinstance(counted, IdColumn):
+            msg = f"{facet.path}: every product has an id of its own: there is nothing to count."
+            raise InvalidRequestError(msg, path=facet.path)
+        facets.append(counted)
     return Wanted(
         among=None if query.filter is None else served.filters.mask(query.filter),
         sort=tuple((column(fields, key.field, key.path), key.descending) for key in query.sort),
-        facets=tuple(column(fields, facet.field, facet.path) for facet in query.facets),
+        facets=tuple(facets),
         collapse=collapse,
     )
 

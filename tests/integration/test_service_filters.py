@@ -78,6 +78,11 @@ def test_browsing_goes_in_the_order_of_the_catalogue_page_by_page(client, shop):
     assert [hit_id for page in pages for hit_id in ids(page)] == [row["id"] for row in shop.rows]
 
 
+def test_browsing_by_id(client, shop):
+    found = search(client, sort=["id:desc"], limit=48)
+    assert ids(found) == sorted((row["id"] for row in shop.rows), key=str.encode, reverse=True)
+
+
 def test_sorting_a_search_sorts_what_was_found(client):
     found = search(client, q="red dress", sort=["season:asc", "price:asc"], limit=48)
     keys = [(hit["product"]["season"], hit["product"]["price"]) for hit in found["hits"]]
@@ -139,6 +144,8 @@ def test_a_picture_with_a_filter(client, shop):
         ({"facets": ["colr"]}, "facets[0]"),
         ({"facets": ["brand", {"field": "title"}]}, "facets[1]"),
         ({"facets": [{"field": "brand", "limit": 0}]}, "facets[0].limit"),
+        ({"facets": ["id"]}, "facets[0]"),
+        ({"collapse": "id"}, "collapse"),
         ({"sort": ["price"]}, "sort[0]"),
         ({"sort": ["price:asc", "prize:desc"]}, "sort[1]"),
         ({"collapse": "price"}, "collapse"),

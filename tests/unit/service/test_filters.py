@@ -87,7 +87,7 @@ KEYWORDS = {
     "brand": [*BRANDS, "nike", "PUMA", "nobody"],
     "season": ["winter", "Summer", "Autumn"],
     "tags": [*TAGS, "RED", "none"],
-    "id": ["id 7", "id 8", "ID 9", "7"],
+    "id": ["id 7", "id 8", "id 399", "7"],
     "attributes.brand": ["attribute of the same name"],
     "attributes.or": ["x", "Y"],
 }
@@ -212,6 +212,11 @@ def test_the_example_of_the_documentation(filters, catalogue):
 def test_an_empty_filter_admits_all_and_an_empty_list_none(filters):
     assert rows(filters, {}) == set(range(N))
     assert rows(filters, {"brand": []}) == set()
+
+
+def test_ids_mean_themselves_alone(filters):
+    assert rows(filters, {"id": ["id 7", "ID 8", "8"]}) == {7}
+    assert rows(filters, {"id": {"exists": True, "not": ["id 7"]}}) == set(range(N)) - {7}
 
 
 def test_a_mask_is_kept_and_cannot_be_written_to(filters):
