@@ -36,21 +36,7 @@ def to_query(asked: SearchRequest) -> Query:
     if asked.image is not None:
         parts.append(PicturePart(_picture(asked.image), 1.0, _picture_path("image", asked.image)))
     parts += [_part(part, f"query[{number}]") for number, part in enumerate(asked.query or ())]
-    return Query(
-        parts=tuple(parts),
-        entities=asked.entities,
-        linking=asked.entity_linking,
-        mode=asked.mode,
-        lexical_weight=asked.lexical_weight,
-        filter=asked.filter,
-        facets=_facets(asked.facets),
-        sort=_sort(asked.sort),
-        collapse=asked.collapse,
-        diversity=asked.diversity,
-        limit=asked.limit,
-        offset=asked.offset,
-        explain=asked.explain,
-    )
+    return _query(parts, asked)
 
 
 def to_image_query(asked: ImageSearchForm, picture: bytes) -> Query:
@@ -59,6 +45,10 @@ def to_image_query(asked: ImageSearchForm, picture: bytes) -> Query:
     if asked.q is not None:
         parts.append(TextPart(asked.q, 1.0 - asked.weight, "q"))
     parts.append(PicturePart(PictureData(picture), asked.weight if parts else 1.0, "image"))
+    return _query(parts, asked)
+
+
+def _query(parts: Sequence[Part], asked: SearchRequest | ImageSearchForm) -> Query:
     return Query(
         parts=tuple(parts),
         entities=asked.entities,
