@@ -8,11 +8,12 @@ All members of an object must hold; a list of values is any of them. `and` and `
 meets every `not`. Which rows are then searched, and how, is left to `indexer.ranking`.
 """
 
+import functools
 import json
 import math
+import operator
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
-from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -42,7 +43,7 @@ class Filters:
     def __init__(self, fields: Fields) -> None:
         self._fields = fields
         kept = max(16, _KEPT_BYTES // max(1, fields.n))
-        self._kept = lru_cache(maxsize=kept)(lambda text: _Compiler(fields).whole(json.loads(text)))
+        self._kept = functools.lru_cache(maxsize=kept)(lambda text: _Compiler(fields).whole(json.loads(text)))
 
     def mask(self, stated: Filter) -> Mask:
         """Return which products `stated` admits, `(n,) bool`; not to be written to.
@@ -62,6 +63,7 @@ class _Compiler:
     def __init__(self, fields: Fields) -> None:
         self._fields = fields
         self._conditions = 0
+        self._values = 0
 
     def whole(self, stated: Filter) -> Mask:
         mask = self._all_of(dict(stated), "filter", 0)
@@ -71,60 +73,75 @@ class _Compiler:
     def _all_of(self, stated: JsonValue, path: str, depth: int) -> Mask:
         if not isinstance(stated, dict):
             raise _fault(path, "must be an object of conditions")
-        if depth > DEEPEST:
-            raise _fault(path, f"nests deeper than {DEEPEST}")
+        self._count(path, depth)
         mask = np.ones(self._fields.n, np.bool_)
         for name, value in stated.items():
             mask &= self._member(name, value, f"{path}.{name}", depth)
         return mask
 
-    def _member(self, name: str, value: JsonValue, path: str, depth: int) -> Mask:
+    def _count(self, path: str, depth: int) -> None:
+        """Refuse what would take long: every object and every operator costs a pass over all products."""
+        if depth > DEEPEST:
+            raise _fault(path, f"nests deeper than {DEEPEST}")
         self._conditions += 1
         if self._conditions > MOST_CONDITIONS:
             raise _fault("filter", f"holds more than {MOST_CONDITIONS} conditions")
+
+    def _member(self, name: str, value: JsonValue, path: str, depth: int) -> Mask:
         if name == "not":
             return ~self._all_of(value, path, depth + 1)
         if name in {"and", "or"}:
             if not isinstance(value, list) or not value:
                 raise _fault(path, "must be a list of objects of conditions")
-            parts = [self._all_of(part, f"{path}[{i}]", depth + 1) for i, part in enumerate(value)]
-            both: np.ufunc = np.logical_and if name == "and" else np.logical_or
-            return np.asarray(both.reduce(parts), np.bool_)
-        return self._condition(self._column(name, path), value, path, depth)
-
-    def _column(self, name: str, path: str) -> Column:
-        return column(self._fields, name, path)
+            both = operator.iand if name == "and" else operator.ior
+            parts = (self._all_of(part, f"{path}[{i}]", depth + 1) for i, part in enumerate(value))
+            return functools.reduce(both, parts)  # in place: one mask more than the result at a time
+        return self._condition(column(self._fields, name, path), value, path, depth)
 
     def _condition(self, column: Column, value: JsonValue, path: str, depth: int) -> Mask:
         if not isinstance(value, dict):
-            return _any_of(column, value if isinstance(value, list) else [value], path)
+            return self._any_of(column, value if isinstance(value, list) else [value], path)
         if not value:
             raise _fault(path, f"must hold an operator: {', '.join(_OPERATORS)}")
-        if depth > DEEPEST:
-            raise _fault(path, f"nests deeper than {DEEPEST}")
         mask = np.ones(self._fields.n, np.bool_)
-        for operator, operand in value.items():
-            mask &= self._operation(column, operator, operand, f"{path}.{operator}", depth)
+        for name, operand in value.items():
+            mask &= self._operation(column, name, operand, f"{path}.{name}", depth)
         return mask
 
-    def _operation(self, column: Column, operator: str, operand: JsonValue, path: str, depth: int) -> Mask:
-        if operator == "not":
+    def _operation(self, column: Column, name: str, operand: JsonValue, path: str, depth: int) -> Mask:
+        self._count(path, depth)
+        if name == "not":
             return ~self._condition(column, operand, path, depth + 1)
-        if operator == "exists":
+        if name == "exists":
             if not isinstance(operand, bool):
                 raise _fault(path, "must be true or false")
             return column.stated if operand else ~column.stated
-        if operator == "eq":
-            return _any_of(column, [operand], path)
-        if operator == "in":
+        if name == "eq":
+            return self._any_of(column, [operand], path)
+        if name == "in":
             if not isinstance(operand, list):
                 raise _fault(path, "must be a list of values")
-            return _any_of(column, operand, path)
-        if operator in _COMPARISONS:
+            return self._any_of(column, operand, path)
+        if name in _COMPARISONS:
             if not isinstance(column, NumberColumn):
                 raise _fault(path, "compares numbers, and this field holds none")
-            return _COMPARISONS[operator](column.values, _number(operand, path))  # NaN compares as false
+            return _COMPARISONS[name](column.values, _number(operand, path))  # NaN compares as false
         raise _fault(path, f"is no operator: these are {', '.join(_OPERATORS)}")
+
+    def _any_of(self, column: Column, values: list[JsonValue], path: str) -> Mask:
+        """Return which products state any of `values`; none do if there are none."""
+        self._values += len(values)
+        if self._values > MOST_VALUES:
+            raise _fault(path, f"is one too many: a filter lists {MOST_VALUES} values at most")
+        if isinstance(column, NumberColumn):
+            numbers = [_number(value, path) for value in values]
+            return np.isin(column.values, np.array(numbers, np.float64))
+        if isinstance(column, BooleanColumn):
+            if not all(isinstance(value, bool) for value in values):
+                raise _fault(path, "must be true or false")
+            wanted = [column.having(value=value) for value in (True, False) if value in values]
+            return functools.reduce(operator.ior, wanted, np.zeros(len(column.values), np.bool_))
+        return column.having(_keywords(values, path))
 
 
 def column(fields: Fields, name: str, path: str) -> Column:
@@ -139,21 +156,6 @@ def column(fields: Fields, name: str, path: str) -> Column:
         near = get_close_matches(name, (n.removeprefix(ATTRIBUTE_PREFIX) for n in fields.names), n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise _fault(path, f"no product has a field {name!r}{hint}") from None
-
-
-def _any_of(column: Column, values: list[JsonValue], path: str) -> Mask:
-    """Return which products state any of `values`; none do if there are none."""
-    if len(values) > MOST_VALUES:
-        raise _fault(path, f"lists more than {MOST_VALUES} values")
-    if isinstance(column, NumberColumn):
-        numbers = [_number(value, path) for value in values]
-        return np.isin(column.values, np.array(numbers, np.float64))
-    if isinstance(column, BooleanColumn):
-        if not all(isinstance(value, bool) for value in values):
-            raise _fault(path, "must be true or false")
-        masks = [column.having(value=value is True) for value in values]
-        return np.asarray(np.logical_or.reduce([np.zeros(len(column.values), np.bool_), *masks]), np.bool_)
-    return column.having(_keywords(values, path))
 
 
 def _keywords(values: list[JsonValue], path: str) -> list[str]:

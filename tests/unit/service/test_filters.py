@@ -263,7 +263,9 @@ def deep(levels):
         ({"or": [{"season": "Winter"}] * (MOST_CONDITIONS + 1)}, "filter", "more than"),
         (deep(DEEPEST + 1), "filter" + ".not" * (DEEPEST + 1), "deeper"),
         (deep(5000), "filter", "deeper"),
-        ({"id": ["x"] * 10_001}, "filter.id", "more than"),
+        ({"or": [{}] * (MOST_CONDITIONS + 1)}, "filter", "more than"),
+        ({"id": ["x"] * 10_001}, "filter.id", "one too many"),
+        ({"or": [{"id": ["x"] * 6_000}, {"price": [1] * 6_000}]}, "filter.or[1].price", "one too many"),
     ],
 )
 def test_what_cannot_be_is_refused_with_its_path(filters, stated, path, message):
