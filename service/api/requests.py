@@ -2,6 +2,11 @@
 
 from collections.abc import Sequence
 
+from pydantic import JsonValue
+
+from indexer.bundle import Bundle
+from indexer.fields import ATTRIBUTE_PREFIX
+from models.product import Product
 from service.api.schemas import (
     FacetRequest,
     ImageReference,
@@ -10,8 +15,10 @@ from service.api.schemas import (
     SearchRequest,
     SimilarRequest,
 )
+from service.filters import column
 from service.query import (
     FacetField,
+    Filter,
     Part,
     Picture,
     PictureData,
@@ -66,18 +73,49 @@ def _query(parts: Sequence[Part], asked: SearchRequest | ImageSearchForm) -> Que
     )
 
 
-def to_similar_query(product_id: str, asked: SimilarRequest) -> Query:
-    """Return the query for products like one, that one left out."""
+def to_similar_query(bundle: Bundle, row: int, asked: SimilarRequest) -> Query:
+    """Return the query for products like that of `row`, itself left out.
+
+    A field of `shares` or `differs` that the product does not state narrows nothing.
+
+    Raises:
+        InvalidRequestError: no product states such a field.
+    """
+    product = bundle.products[row]
+    narrowing: list[JsonValue] = _conditions(bundle, product, asked.shares, "shares")
+    narrowing += [{"not": condition} for condition in _conditions(bundle, product, asked.differs, "differs")]
     return Query(
-        parts=(ProductPart(product_id, 1.0, "id"),),
-        filter=asked.filter,
+        parts=(ProductPart(product.id, 1.0, "id"),),
+        filter=_narrowed(asked.filter, narrowing),
         collapse=asked.collapse,
         diversity=asked.diversity,
         limit=asked.limit,
         offset=asked.offset,
         explain=asked.explain,
-        exclude=frozenset({product_id}),
+        exclude=frozenset({product.id}),
     )
+
+
+def _conditions(bundle: Bundle, product: Product, names: Sequence[str], path: str) -> list[JsonValue]:
+    """Return a condition for each named field, that what it holds is what `product` states."""
+    for i, name in enumerate(names):
+        column(bundle.fields, name, f"{path}[{i}]")
+    return [{name: value} for name in names if (value := _stated(product, name)) is not None]
+
+
+def _stated(product: Product, name: str) -> JsonValue:
+    """Return what `product` states in a field, a list where that is several words."""
+    own = None if name.startswith(ATTRIBUTE_PREFIX) else getattr(product, name, None)
+    value = own if own is not None else product.attributes.get(name.removeprefix(ATTRIBUTE_PREFIX))
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _narrowed(stated: Filter | None, conditions: Sequence[JsonValue]) -> Filter | None:
+    """Return `stated` with more conditions behind its own, whose paths stay as they are."""
+    own = (stated or {}).get("and", [])
+    if not conditions or not isinstance(own, list):
+        return stated
+    return {**(stated or {}), "and": [*own, *conditions]}
 
 
 def _facets(asked: Sequence[FacetRequest]) -> tuple[FacetField, ...]:

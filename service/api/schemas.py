@@ -199,6 +199,12 @@ class SimilarRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     filter: Json[FilterObject] | None = Field(None, description='JSON, such as {"price": {"lt": 50}}.')
+    shares: Annotated[
+        list[FieldName], Field(max_length=8, description="Fields in which hits must have what this product has.")
+    ] = Field(default_factory=list)
+    differs: Annotated[
+        list[FieldName], Field(max_length=8, description="Fields in which hits must not have what this product has.")
+    ] = Field(default_factory=list)
     collapse: Collapse = None
     diversity: Diversity = 0.0
     limit: Limit = 20

@@ -125,6 +125,50 @@ def test_similar_products_that_meet_a_filter(client):
     assert len({hit["product"]["brand"] for hit in hits}) == len(hits)
 
 
+def similar(client, product_id="p3", **asked):
+    return client.get(f"/v1/products/{product_id}/similar", params=asked)
+
+
+def test_what_goes_with_a_product(client, shop):
+    own = shop.rows[3]
+    hits = similar(client, shares=["season", "colour"], differs="category", limit=48).json()["hits"]
+    expected = {
+        row["id"] for row in shop.rows
+        if (row["season"], row["colour"]) == (own["season"], own["colour"]) and row["category"] != own["category"]
+    }  # fmt: skip
+    assert expected
+    assert {hit["id"] for hit in hits} == expected
+
+
+def test_what_goes_with_a_product_meets_the_filter_too(client, shop):
+    stated = {"and": [{"in_stock": True}], "price": {"lt": 40}}
+    hits = similar(client, differs="brand", filter=json.dumps(stated), limit=48).json()["hits"]
+    rows = {row["id"]: row for row in shop.rows}
+    assert hits
+    for hit in hits:
+        row = rows[hit["id"]]
+        assert row["in_stock"]
+        assert row["price"] < 40
+        assert row["brand"] != rows["p3"]["brand"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "path"),
+    [
+        ({"shares": ["season", "colr"]}, "shares[1]"),
+        ({"differs": "title"}, "differs[0]"),
+        ({"shares": "season", "filter": '{"and": [{"colr": "red"}]}'}, "filter.and[0].colr"),
+        ({"shares": "season", "filter": '{"and": 3}'}, "filter.and"),
+    ],
+)
+def test_what_cannot_go_with_a_product_is_refused_with_its_path(client, asked, path):
+    assert refusal(similar(client, **asked)) == [path]
+
+
+def test_a_field_that_the_product_does_not_state_narrows_nothing(client):
+    assert similar(client, shares="group", limit=5).json()["hits"] == similar(client, limit=5).json()["hits"]
+
+
 def test_a_picture_with_a_filter(client, shop):
     form = {"filter": json.dumps({"colour": "blue"}), "facets": json.dumps(["colour"]), "sort": '["price:asc"]'}
     files = {"image": ("p.jpg", shop.picture("images/p3-0.jpg"), "image/jpeg")}
