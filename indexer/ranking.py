@@ -4,8 +4,8 @@ score(product) = (1 - lexical weight) * (image weight * (best inner product over
 (inner product with its text vector)) + lexical weight * (BM25 of its words, the query's best product having 1) +
 entities weight * (the entities the query names that the product has). A product without pictures earns nothing
 for the image part. The indexes only propose candidates; every candidate's score is computed anew from the stored
-float16 vectors, so scores do not depend on the recipe. Turning words and
-pictures into a query vector is left to the encoders, turning rows into answers to the service.
+float16 vectors, so scores do not depend on the recipe. Turning words and pictures into a query vector is left to
+the encoders, turning rows into answers to the service.
 """
 
 import math
@@ -200,7 +200,7 @@ def candidate_rows(
     admitted = np.flatnonzero(among)
     if len(admitted) <= max(bundle.manifest.exact_rows, wanted):
         return admitted, FilterStrategy.EXACT
-    exact = all(record.width is None for record in bundle.manifest.indexes.values())
+    exact = weights.lexical == 1 or all(record.width is None for record in bundle.manifest.indexes.values())
     strategy = FilterStrategy.EXACT if exact else FilterStrategy.APPROXIMATE
     return proposed_rows(bundle, q, weights, wanted, among), strategy
 
@@ -269,8 +269,11 @@ def _named_rows(having: NDArray[np.bool_]) -> Rows:
 def score_rows(bundle: Bundle, q: Floats, weights: FusionWeights, rows: Rows) -> tuple[Floats, NDArray[np.int32]]:
     """Return the vectors' part of the scores of product `rows`, `(m,) float32`, and their best pictures, `(m,) int32`.
 
-    Computed from the stored vectors, `(m + pictures, d)` of them at once.
+    Computed from the stored vectors, `(m + pictures, d)` of them at once; none are read, and all is 0 and -1, where
+    words alone count.
     """
+    if weights.lexical == 1:
+        return np.zeros(len(rows), np.float32), np.full(len(rows), NO_ROW, np.int32)
     best, pictures = best_pictures(bundle, q, rows)
     texts = widened(bundle.vectors["text"][rows]) @ q
     scores = weights.text * texts + weights.image * np.where(pictures == NO_ROW, 0.0, best)

@@ -127,13 +127,14 @@ def _ordered(
     bundle: Bundle, query: Query, wanted: Wanted, mixture: Mixture | None, links: Sequence[LinkedEntity]
 ) -> tuple[Scored, Places]:
     """Return the products found and their places in order; where variants collapse, enough for the page."""
-    places = query.limit + query.offset
+    page = places = query.limit + query.offset
     while True:
         scored = _scored(bundle, query, wanted, mixture, links, places) if query.parts else _all(bundle, query, wanted)
         ordered = sorted_places(scored, wanted.sort)
         if wanted.collapse is not None:
             ordered = collapsed(ordered, wanted.collapse[scored.rows[ordered]])
-        if len(ordered) >= query.limit + query.offset or _complete(bundle, query, wanted, scored) or not query.collapse:
+        no_more = places >= len(bundle.products) or _complete(bundle, query, wanted, scored)
+        if wanted.collapse is None or len(ordered) >= page or no_more:
             return scored, ordered
         places *= OVERSAMPLE
 
@@ -190,7 +191,9 @@ def _excluded(bundle: Bundle, query: Query) -> list[int]:
 
 
 def _complete(bundle: Bundle, query: Query, wanted: Wanted, scored: Scored) -> bool:
-    """Return whether there is no product that the filter admits besides those in `scored`."""
+    """Return whether no product is missing from `scored`: of those that the filter admits, or that have the words."""
+    if query.mode == "lexical":
+        return len(scored.rows) == scored.candidates
     admitted = np.ones(len(bundle.products), np.bool_) if wanted.among is None else wanted.among.copy()
     admitted[_excluded(bundle, query)] = False
     return len(scored.rows) == int(admitted.sum())
@@ -199,7 +202,8 @@ def _complete(bundle: Bundle, query: Query, wanted: Wanted, scored: Scored) -> b
 def _diversified(bundle: Bundle, query: Query, scored: Scored, ordered: Places) -> Places:
     first, rest = ordered[:DIVERSIFIED], ordered[DIVERSIFIED:]
     candidates = scored.take(first)
-    targets = targets_of(bundle, candidates, _weights(bundle, query))
+    vectors = _weights(bundle, query).model_copy(update={"lexical": 0.0})  # alike is what looks and means alike
+    targets = targets_of(bundle, candidates, vectors)
     units = targets / np.maximum(np.linalg.norm(targets, axis=1, keepdims=True), np.finfo(np.float32).tiny)
     return np.concatenate([first[diversified(candidates.scores, units, len(first), query.diversity)], rest])
 

@@ -83,6 +83,23 @@ def test_a_filter_and_facets_in_lexical_mode(client):
     found = search(client, q="watch", mode="lexical", filter={"season": "winter"}, facets=["category"], limit=48)
     assert {hit["product"]["season"] for hit in found["hits"]} == {"winter"}
     assert found["facets"]["category"]["values"] == [{"value": "watch", "count": found["found"]}]
+    assert found["facets"]["category"]["exact"]
+    assert found["filter_strategy"] == "exact"
+
+
+def test_collapsing_ends_where_no_more_is_found(client):
+    found = search(client, q="watch", mode="lexical", collapse="season", limit=20)
+    assert found["found"] == len(found["hits"]) == 2
+    found = search(client, q="watch", collapse="season", limit=20)
+    assert len(found["hits"]) == 2
+
+
+def test_diversity_of_words_alone(client):
+    plain, diverse = (
+        [hit["id"] for hit in search(client, q="purple sneaker", mode="lexical", diversity=d)["hits"]] for d in (0, 0.8)
+    )
+    assert plain[0] == diverse[0]
+    assert plain != diverse
 
 
 @pytest.mark.parametrize(
