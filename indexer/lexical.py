@@ -181,7 +181,7 @@ class LexicalIndex:
             terms, language = [str(term) for term in stated["terms"]], str(stated["language"])
             forms = [None if form is None else str(form) for form in stated["forms"]]
             starts, rows, scores = (
-                np.load(checked_path(folder, name), mmap_mode="r", allow_pickle=False)
+                np.asarray(np.load(checked_path(folder, name), mmap_mode="r", allow_pickle=False))
                 for name in (STARTS, ROWS, SCORES)
             )
             fits = len(starts) == len(terms) + 1 == len(forms) + 1 and len(rows) == len(scores) == int(starts[-1])

@@ -126,8 +126,8 @@ class Query:
     diversity: float = 0.0
 
     def __post_init__(self) -> None:
-        if not self.parts and self.filter is None and not self.facets and not self.sort:
-            msg = "Give something to look for: q, image or query; or a filter, facets or sort, to browse."
+        if not self.parts and not self.narrowed:
+            msg = "Give something to look for: q, image or query; or a filter, facets, sort or collapse, to browse."
             raise InvalidRequestError(msg, path="q")
         if self.parts and all(part.weight <= 0 for part in self.parts):
             msg = "At least one weight must be above zero."
@@ -141,6 +141,11 @@ class Query:
         if self.mode != "hybrid" and self.lexical_weight is not None:
             msg = f"In {self.mode} mode there is nothing to weigh."
             raise InvalidRequestError(msg, path="lexical_weight")
+
+    @property
+    def narrowed(self) -> bool:
+        """Whether it names fields of the catalogue: to filter, sort, count or collapse by."""
+        return self.filter is not None or bool(self.facets or self.sort) or self.collapse is not None
 
     @property
     def texts(self) -> tuple[TextPart, ...]:

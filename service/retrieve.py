@@ -47,6 +47,9 @@ class Wanted:
     collapse: NDArray[np.float64] | None
 
 
+EVERYTHING: Final = Wanted(None, (), (), None)
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """A product found.

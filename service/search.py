@@ -19,7 +19,7 @@ from service.facets import Facet
 from service.mixture import Mixture, mix
 from service.pools import BoundedPool
 from service.query import Query
-from service.retrieve import Found, resolve, retrieve
+from service.retrieve import EVERYTHING, Found, resolve, retrieve
 from service.served import Served
 from service.telemetry import Metrics
 from service.understand import LinkedEntity
@@ -135,7 +135,7 @@ class SearchEngine:
     async def _search(self, query: Query, served: Served) -> Answer:
         began = time.perf_counter()
         account = Account()
-        wanted = await self._ranking.run(resolve, served, query)
+        wanted = await self._ranking.run(resolve, served, query) if query.narrowed else EVERYTHING
         filtered = time.perf_counter()
         links = await self._read(query, served)
         mixture = await self._mixture(query, links, served, account)
