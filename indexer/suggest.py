@@ -6,7 +6,7 @@ Counts are exact: products that have all the words, or the words and the entity.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -77,10 +77,12 @@ class Suggester:
                 known = found.get(suggestion.text.casefold())
                 if known is None or (known.group is None and suggestion.group is not None):
                     found[suggestion.text.casefold()] = suggestion
-        items = sorted(found.values(), key=lambda item: (-item.count, item.text))[:limit]
-        corrected = " ".join(meant)
-        typed = " ".join(word for word, _, _ in read)
-        return Suggestions(tuple(items), corrected if corrected != typed else None)
+        corrected, typed = " ".join(meant), " ".join(word for word, _, _ in read)
+        if corrected == typed:
+            return Suggestions(_most(found.values(), limit), None)
+        if not found:  # the last word is no beginning of any: it may be a slip, too
+            return Suggestions(self.suggest(corrected, limit).items, corrected)
+        return Suggestions(_most(found.values(), limit), corrected)
 
     def _meant(self, word: str, known: int | None, slip_of: int | None) -> str:
         form = None if known is not None or slip_of is None else self._lexical.forms[slip_of]
@@ -125,3 +127,7 @@ class Suggester:
         start, end = bisect_left(self._words, (typed,)), bisect_left(self._words, (typed + _LAST,))
         words = self._words[start:end]
         return sorted(words, key=lambda word: (-len(self._lexical.rows(word[1])), word))[:_MOST_TRIED]
+
+
+def _most(found: Iterable[Suggestion], limit: int) -> tuple[Suggestion, ...]:
+    return tuple(sorted(found, key=lambda item: (-item.count, item.text))[:limit])

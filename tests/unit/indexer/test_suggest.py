@@ -59,6 +59,7 @@ def test_words_before_stand_and_must_be_in_the_product(suggester):
 def test_misspelt_words_are_put_right(suggester):
     found = suggester.suggest("purpel sneekers", 5)
     assert found.corrected == "purple sneaker"
+    assert texts(found)[0] == "purple sneaker"
     assert suggester.suggest("purple sneaker", 5).corrected is None
     assert texts(suggester.suggest("purpel sne", 5))[0] == "purple sneaker"
 
