@@ -51,7 +51,7 @@ class Grown:
         own = {"text": bundle.vectors["text"][bundle.image_rows[first]], "image": bundle.vectors["image"][first]}
         chosen = np.arange(rows) % len(first)
         self.products = range(rows)
-        self.vectors = {space: _moved(own[space][chosen], rng, rows > len(first)) for space in ("text", "image")}
+        self.vectors = {space: _moved(own[space][chosen], rng, grown=rows > len(first)) for space in ("text", "image")}
         self.image_rows = np.arange(rows, dtype=np.int32)
         self.image_starts = np.arange(rows + 1)
         self.indexes = {space: FaissIndex.build(v, recipe, seed) for space, v in self.vectors.items()}
@@ -63,7 +63,7 @@ class Grown:
         self.manifest.exact_rows = choose_exact_rows(cast("Bundle", self), queries, seed=seed)
 
 
-def _moved(rows: NDArray[np.float16], rng: np.random.Generator, grown: bool) -> NDArray[np.float16]:  # noqa: FBT001
+def _moved(rows: NDArray[np.float16], rng: np.random.Generator, *, grown: bool) -> NDArray[np.float16]:
     wide = rows.astype(np.float32)
     if grown:
         wide += rng.normal(scale=NOISE / np.sqrt(rows.shape[1]), size=rows.shape).astype(np.float32)

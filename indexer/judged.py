@@ -154,7 +154,7 @@ def read_trec(topics: Path, qrels: Path) -> list[JudgedQuery]:
     judged: dict[str, dict[str, float]] = defaultdict(dict)
     for number, line in _lines(qrels):
         fields = line.split()
-        if len(fields) != 4 or not fields[3].lstrip("-").isdecimal():
+        if len(fields) != 4 or not fields[3].removeprefix("-").isdecimal():
             msg = f"{qrels}: line {number}: not `qid 0 docid grade`"
             raise QueriesError(msg)
         judged[fields[0]][fields[2]] = max(0.0, float(fields[3]))

@@ -75,28 +75,28 @@ def mix(parts: Sequence[EncodedPart]) -> Mixture | None:
 def explain(
     mixture: Mixture | None,
     targets: NDArray[np.float32],
-    extras: Sequence[tuple[int, str, str | None]] = (),
-    added: NDArray[np.float32] | None = None,
+    extras: Sequence[tuple[tuple[int, str, str | None], NDArray[np.float32]]] = (),
 ) -> list[tuple[Term, ...]]:
     """Return the terms of the score of each target: they add up to it.
 
     Args:
         mixture: the query; None where only words were matched.
         targets: `(m, d) float32`; the vectors' part of the scores is `targets @ vector`.
-        extras: for each of K columns, the number of its part, its name, and the value that stands behind it.
-        added: `(m, K) float32`, what each of them adds to each score: it joins the term of its part and name.
+        extras: what else adds to scores: the number of its part, its name and the value that stands behind it, with
+            what it adds to each score, `(m,) float32`. It joins the term of its part and name.
     """
     labels = [] if mixture is None else list(mixture.labels)
-    scores = np.zeros((len(targets), 0), np.float32) if mixture is None else targets @ mixture.terms.T
+    columns = [] if mixture is None else list(mixture.terms @ targets.T)
     places = {label[:2]: place for place, label in enumerate(labels)}
-    for column, (number, name, value) in enumerate(extras if added is not None else ()):
-        place = places.get((number, name))
+    for label, added in extras:
+        place = places.get(label[:2])
         if place is None:
-            labels.append((number, name, value, None))
-            scores = np.column_stack([scores, added[:, column]])  # type: ignore[index]  # not None in this loop
+            labels.append((*label, None))
+            columns.append(added)
         else:
-            scores[:, place] += added[:, column]  # type: ignore[index]
-    return [tuple(Term(*label, float(score)) for label, score in zip(labels, row, strict=True)) for row in scores]
+            columns[place] = columns[place] + added
+    rows = np.array(columns).reshape(len(columns), len(targets)).T
+    return [tuple(Term(*label, float(score)) for label, score in zip(labels, row, strict=True)) for row in rows]
 
 
 def targets_of(bundle: Bundle, ranked: Scored, weights: FusionWeights) -> NDArray[np.float32]:

@@ -220,7 +220,8 @@ def _explained(
     ]
     if weights.lexical:
         extras += [(number, LEXICAL, None) for number, _, _ in matched_texts(query)]
-    return explain(mixture, targets_of(bundle, page, weights), extras, page.added)
+    added = list(zip(extras, page.added.T, strict=True))
+    return explain(mixture, targets_of(bundle, page, weights), added)
 
 
 def _facets(bundle: Bundle, query: Query, wanted: Wanted, scored: Scored) -> tuple[Facet, ...]:

@@ -6,7 +6,7 @@ from fastapi import FastAPI
 from pydantic import TypeAdapter
 
 from service.api import examples
-from service.api.schemas import ProblemView
+from service.api.views import ProblemView
 from service.errors import PROBLEMS, ProblemType
 from service.problems import MEDIA_TYPE
 

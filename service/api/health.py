@@ -4,8 +4,8 @@ from fastapi import APIRouter, Response
 
 from service.api.documented import answered, problems
 from service.api.present import json_response, ready_view
-from service.api.schemas import LiveResponse, ReadyResponse
 from service.api.state import MetricsRegistry, ReadinessProbe
+from service.api.views import LiveResponse, ReadyResponse
 from service.telemetry import CONTENT_TYPE
 
 router = APIRouter(tags=["health"])

@@ -11,13 +11,13 @@ from starlette.responses import Response
 from indexer.bundle import Bundle
 from indexer.suggest import Suggestions
 from models.product import Product
-from service.api.schemas import (
+from service.api.schemas import ProductField
+from service.api.views import (
     FacetStatisticsView,
     FacetView,
     Hit,
     IndexView,
     LinkedEntityView,
-    ProductField,
     ProductView,
     ReadyResponse,
     SearchResponse,

@@ -11,8 +11,9 @@ from service.api.connection import while_connected
 from service.api.documented import answered, problems
 from service.api.present import index_view, json_response, product_view, search_view
 from service.api.requests import to_similar_query
-from service.api.schemas import ProductResponse, SearchResponse, SimilarRequest
+from service.api.schemas import SimilarRequest
 from service.api.state import Engine
+from service.api.views import ProductResponse, SearchResponse
 from service.errors import NotFoundError, ProblemType
 from service.served import Served
 

@@ -9,8 +9,9 @@ from service.api.connection import while_connected
 from service.api.documented import answered, problems
 from service.api.present import json_response, search_view, suggest_view
 from service.api.requests import to_image_query, to_query
-from service.api.schemas import ImageSearchForm, SearchRequest, SearchResponse, SuggestRequest, SuggestResponse
+from service.api.schemas import ImageSearchForm, SearchRequest, SuggestRequest
 from service.api.state import Engine
+from service.api.views import SearchResponse, SuggestResponse
 from service.errors import ProblemType, UnsupportedMediaError
 
 router = APIRouter(prefix="/v1", tags=["search"])

@@ -9,11 +9,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import structlog
+from pydantic import TypeAdapter
 from starlette.testclient import TestClient
 
 from indexer.build import BuildOptions, build
 from indexer.bundle import Bundle
 from models.encoder import Encoder
+from service.api.views import SearchResponse
 from service.app import create_app
 from service.settings import Settings
 
@@ -97,3 +99,17 @@ def client(shop, bundle):
     """One service that the tests which leave it as it is may share."""
     with TestClient(create_app(Settings(data_dir=shop.data_dir), (shop.encoder, bundle))) as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def search():
+    """`search(client, q="red dress")` returns the answer, whose form is checked."""
+    form = TypeAdapter(SearchResponse)
+
+    def ask(client: TestClient, **asked: object) -> dict[str, object]:
+        answer = client.post("/v1/search", json=asked)
+        assert answer.status_code == 200, answer.text
+        form.validate_python(answer.json(), strict=True)
+        return answer.json()
+
+    return ask

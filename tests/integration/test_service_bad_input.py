@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from pydantic import TypeAdapter
 
-from service.api.schemas import ProblemView
+from service.api.views import ProblemView
 
 PROBLEM = TypeAdapter(ProblemView)
 

@@ -4,21 +4,9 @@ import json
 
 import numpy as np
 import pytest
-from pydantic import TypeAdapter
 
 from indexer.manifest import QueryKind
 from indexer.ranking import score_rows
-from service.api.schemas import SearchResponse
-
-RESPONSE = TypeAdapter(SearchResponse)
-
-
-def search(client, **asked):
-    answer = client.post("/v1/search", json=asked)
-    assert answer.status_code == 200, answer.text
-    found = answer.json()
-    RESPONSE.validate_python(found, strict=True)
-    return found
 
 
 def ids(found):
@@ -30,7 +18,7 @@ def refusal(answer):
     return [error["path"] for error in answer.json()["errors"]]
 
 
-def test_hits_meet_the_filter_and_are_the_nearest_that_do(client, shop, bundle):
+def test_hits_meet_the_filter_and_are_the_nearest_that_do(client, shop, bundle, search):
     stated = {"price": {"gte": 20, "lt": 50}, "in_stock": True, "not": {"colour": "red"}}
     asked = {"q": "green sneaker", "entity_linking": "off", "mode": "vector", "explain": True}
     found = search(client, **asked, filter=stated, limit=5)
@@ -49,18 +37,18 @@ def test_hits_meet_the_filter_and_are_the_nearest_that_do(client, shop, bundle):
         assert sum(term["score"] for term in hit["explain"]["terms"]) == pytest.approx(hit["score"], abs=1e-4)
 
 
-def test_without_a_filter_there_is_no_strategy(client):
+def test_without_a_filter_there_is_no_strategy(client, search):
     assert search(client, q="sneaker")["filter_strategy"] == "none"
     assert search(client, q="sneaker")["facets"] == {}
 
 
-def test_nothing_meets_the_filter(client):
+def test_nothing_meets_the_filter(client, search):
     found = search(client, q="sneaker", filter={"price": {"gt": 1e6}}, facets=["brand", "price"])
     assert (found["hits"], found["found"]) == ([], 0)
     assert found["facets"]["brand"] == {"values": [], "distinct": 0, "statistics": None, "exact": True}
 
 
-def test_browsing_by_price(client, shop):
+def test_browsing_by_price(client, shop, search):
     rows = [row for row in shop.rows if row["category"] == "dress"]
     found = search(client, filter={"category": "Dress"}, sort=["price:desc"], facets=["colour", "price"], limit=3)
     assert [hit["product"]["price"] for hit in found["hits"]] == sorted((r["price"] for r in rows), reverse=True)[:3]
@@ -73,23 +61,23 @@ def test_browsing_by_price(client, shop):
     assert found["linked_entities"] == []
 
 
-def test_browsing_goes_in_the_order_of_the_catalogue_page_by_page(client, shop):
+def test_browsing_goes_in_the_order_of_the_catalogue_page_by_page(client, shop, search):
     pages = [search(client, facets=["brand"], limit=20, offset=offset) for offset in (0, 20, 40)]
     assert [hit_id for page in pages for hit_id in ids(page)] == [row["id"] for row in shop.rows]
 
 
-def test_browsing_by_id(client, shop):
+def test_browsing_by_id(client, shop, search):
     found = search(client, sort=["id:desc"], limit=48)
     assert ids(found) == sorted((row["id"] for row in shop.rows), key=str.encode, reverse=True)
 
 
-def test_sorting_a_search_sorts_what_was_found(client):
+def test_sorting_a_search_sorts_what_was_found(client, search):
     found = search(client, q="red dress", sort=["season:asc", "price:asc"], limit=48)
     keys = [(hit["product"]["season"], hit["product"]["price"]) for hit in found["hits"]]
     assert keys == sorted(keys)
 
 
-def test_collapsing_keeps_the_best_of_each_value(client):
+def test_collapsing_keeps_the_best_of_each_value(client, search):
     all_hits = search(client, q="red dress", limit=48)["hits"]
     first = {}
     for hit in all_hits:
@@ -99,7 +87,7 @@ def test_collapsing_keeps_the_best_of_each_value(client):
     assert found["found"] == len(first)
 
 
-def test_diversity_keeps_the_first_and_brings_unlike_ones_forward(client):
+def test_diversity_keeps_the_first_and_brings_unlike_ones_forward(client, search):
     plain = search(client, q="red dress", limit=10)
     diverse = search(client, q="red dress", limit=10, diversity=0.6)
     assert ids(diverse)[0] == ids(plain)[0]
@@ -110,7 +98,7 @@ def test_diversity_keeps_the_first_and_brings_unlike_ones_forward(client):
     assert ids(pages[0]) + ids(pages[1]) == ids(diverse)
 
 
-def test_facets_say_how_many_values_there_are(client):
+def test_facets_say_how_many_values_there_are(client, search):
     found = search(client, facets=[{"field": "colour", "limit": 2}])
     assert len(found["facets"]["colour"]["values"]) == 2
     assert found["facets"]["colour"]["distinct"] == 6

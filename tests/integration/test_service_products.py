@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from pydantic import TypeAdapter
 
-from service.api.schemas import ProductResponse
+from service.api.views import ProductResponse
 
 ODD = "odd/id %2F?#ü"
 

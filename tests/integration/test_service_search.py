@@ -4,21 +4,9 @@ import base64
 
 import numpy as np
 import pytest
-from pydantic import TypeAdapter
 
 from indexer.manifest import QueryKind
 from models.picture import decode_picture
-from service.api.schemas import SearchResponse
-
-RESPONSE = TypeAdapter(SearchResponse)
-
-
-def search(client, **asked):
-    answer = client.post("/v1/search", json=asked)
-    assert answer.status_code == 200, answer.text
-    found = answer.json()
-    RESPONSE.validate_python(found, strict=True)
-    return found
 
 
 def brute_force(bundle, q, kind, links=(), words=()):
@@ -59,7 +47,7 @@ def assert_best(found, scores, limit):
         assert hit["score"] == pytest.approx(scores[hit["id"]], abs=1e-4)
 
 
-def test_words_find_what_brute_force_finds(client, shop, bundle):
+def test_words_find_what_brute_force_finds(client, shop, bundle, search):
     found = search(client, q="green sneaker", entity_linking="off", limit=10)
     q = shop.encoder.encode_texts(["green sneaker"], [{}])[0].astype(np.float64)
     assert_best(found, brute_force(bundle, q, QueryKind.TEXT, words=[("green sneaker", 1.0)]), 10)
@@ -68,7 +56,7 @@ def test_words_find_what_brute_force_finds(client, shop, bundle):
     assert found["found"] == 48
 
 
-def test_linked_entities_change_the_vector_as_the_encoder_says(client, shop, bundle):
+def test_linked_entities_change_the_vector_as_the_encoder_says(client, shop, bundle, search):
     found = search(client, q="golden goat sneaker", limit=5)
     links = {link["group"]: link for link in found["linked_entities"]}
     assert links["brand"]["value"] == "Golden Goat"
@@ -86,7 +74,7 @@ def test_linked_entities_change_the_vector_as_the_encoder_says(client, shop, bun
     assert found["hits"][0]["product"]["category"] == "sneaker"
 
 
-def test_the_caller_s_entity_wins_and_null_drops_a_group(client, shop, bundle):
+def test_the_caller_s_entity_wins_and_null_drops_a_group(client, shop, bundle, search):
     found = search(client, q="golden goat sneaker", entities={"brand": "ruby", "category": None}, explain=True, limit=5)
     [link] = found["linked_entities"]
     assert link == {
@@ -101,12 +89,12 @@ def test_the_caller_s_entity_wins_and_null_drops_a_group(client, shop, bundle):
     assert names == {"words", "brand", "lexical"}
 
 
-def test_linking_off_uses_the_caller_s_entities_alone(client):
+def test_linking_off_uses_the_caller_s_entities_alone(client, search):
     found = search(client, q="golden goat sneaker", entity_linking="off", entities={"category": "mug"})
     assert [(link["group"], link["value"]) for link in found["linked_entities"]] == [("category", "mug")]
 
 
-def test_an_unknown_stated_entity_is_shown_as_unknown_and_refused_when_strict(client):
+def test_an_unknown_stated_entity_is_shown_as_unknown_and_refused_when_strict(client, search):
     found = search(client, q="sneaker", entities={"brand": "Nobody"}, explain=True)
     by_group = {link["group"]: link for link in found["linked_entities"]}
     assert by_group["brand"]["known"] is False
@@ -139,7 +127,7 @@ def test_a_picture_finds_its_own_product_however_it_is_sent(client, shop, bundle
     assert answers[0][0]["id"] == "p9"
 
 
-def test_words_and_a_picture_are_an_equal_mixture(client, shop, bundle):
+def test_words_and_a_picture_are_an_equal_mixture(client, shop, bundle, search):
     data = shop.picture("images/p9-0.jpg")
     encoded = base64.b64encode(data).decode()
     found = search(client, q="watch", image={"data": encoded}, entity_linking="off", limit=8)
@@ -170,7 +158,7 @@ def test_the_form_takes_entities_as_json_and_fields_repeatedly(client, shop):
     assert set(found["hits"][0]["product"]) == {"id", "title"}
 
 
-def test_negative_weights_push_away(client, shop, bundle):
+def test_negative_weights_push_away(client, shop, bundle, search):
     parts = [{"text": "red sneaker"}, {"text": "red", "weight": -0.8}, {"product": "p3", "weight": 0.5}]
     found = search(client, query=parts, entity_linking="off", limit=6)
     weights = bundle.manifest.fusion[QueryKind.MIXED]
@@ -182,7 +170,7 @@ def test_negative_weights_push_away(client, shop, bundle):
     assert_best(found, brute_force(bundle, q, QueryKind.MIXED, words=[("red sneaker", 1 / 1.5)]), 6)
 
 
-def test_weights_only_count_relative_to_each_other(client):
+def test_weights_only_count_relative_to_each_other(client, search):
     one = search(client, query=[{"text": "red"}, {"text": "mug", "weight": 0.5}])
     two = search(client, query=[{"text": "red", "weight": 20}, {"text": "mug", "weight": 10}])
     assert [hit["id"] for hit in one["hits"]] == [hit["id"] for hit in two["hits"]]
@@ -199,7 +187,7 @@ def test_weights_only_count_relative_to_each_other(client):
         {"q": "mug", "query": [{"text": "bag", "weight": 2}]},
     ],
 )
-def test_explained_terms_add_up_to_the_score(client, asked):
+def test_explained_terms_add_up_to_the_score(client, asked, search):
     found = search(client, **asked, explain=True, limit=48)
     assert len(found["hits"]) == 48
     for hit in found["hits"]:
@@ -209,7 +197,7 @@ def test_explained_terms_add_up_to_the_score(client, asked):
     assert queries == set(range(len(queries)))
 
 
-def test_terms_say_what_they_are(client, shop):
+def test_terms_say_what_they_are(client, shop, search):
     encoded = base64.b64encode(shop.picture("images/p9-0.jpg")).decode()
     found = search(client, q="golden goat", image={"data": encoded}, query=[{"product": "p3"}], explain=True, limit=1)
     terms = {(term["query"], term["name"]): term for term in found["hits"][0]["explain"]["terms"]}
@@ -220,11 +208,11 @@ def test_terms_say_what_they_are(client, shop):
     assert terms[0, "words"]["gate"] is None
 
 
-def test_hits_are_not_explained_unless_asked(client):
+def test_hits_are_not_explained_unless_asked(client, search):
     assert all("explain" not in hit for hit in search(client, q="mug")["hits"])
 
 
-def test_pages_join_without_gap_or_overlap(client):
+def test_pages_join_without_gap_or_overlap(client, search):
     whole = search(client, q="red", limit=30)["hits"]
     pages = [search(client, q="red", limit=7, offset=offset)["hits"] for offset in range(0, 30, 7)]
     joined = [hit for page in pages for hit in page][:30]
@@ -232,17 +220,17 @@ def test_pages_join_without_gap_or_overlap(client):
     assert search(client, q="red", offset=1000)["hits"] == []
 
 
-def test_a_product_is_one_hit_however_many_pictures_it_has(client):
+def test_a_product_is_one_hit_however_many_pictures_it_has(client, search):
     ids = [hit["id"] for hit in search(client, q="red", limit=48)["hits"]]
     assert len(ids) == len(set(ids)) == 48
 
 
-def test_fields_restrict_the_product(client):
+def test_fields_restrict_the_product(client, search):
     found = search(client, q="red", fields=["title", "images", "price"])
     assert all(set(hit["product"]) == {"title", "images", "price"} for hit in found["hits"])
 
 
-def test_a_hit_shows_the_whole_product_as_the_feed_states_it(client, shop):
+def test_a_hit_shows_the_whole_product_as_the_feed_states_it(client, shop, search):
     [hit] = search(client, query=[{"product": "p3"}], limit=1)["hits"]
     row = shop.rows[3]
     assert hit["product"] == {
@@ -254,7 +242,7 @@ def test_a_hit_shows_the_whole_product_as_the_feed_states_it(client, shop):
     }  # fmt: skip
 
 
-def test_stages_are_timed_and_fit_into_the_total(client, shop):
+def test_stages_are_timed_and_fit_into_the_total(client, shop, search):
     encoded = base64.b64encode(shop.picture("images/p11-0.jpg")).decode()
     timings = search(client, q="red", image={"data": encoded})["timings_ms"]
     stages = [timings[name] for name in ("decode", "encode", "retrieve", "rank")]
@@ -263,13 +251,13 @@ def test_stages_are_timed_and_fit_into_the_total(client, shop):
     assert sum(stages) <= timings["total"] + 0.01
 
 
-def test_control_characters_and_spaces_are_cleaned_from_words(client):
+def test_control_characters_and_spaces_are_cleaned_from_words(client, search):
     tidy = search(client, q="red mug", limit=5)
     untidy = search(client, q="  red \t\r\n mug\x07 ", limit=5)
     assert [hit["id"] for hit in tidy["hits"]] == [hit["id"] for hit in untidy["hits"]]
 
 
-def test_the_same_question_again_comes_from_the_cache(open_service, shop):
+def test_the_same_question_again_comes_from_the_cache(open_service, shop, search):
     client = open_service()
     first = search(client, q="something new", explain=True)
     again = search(client, q=" something   new ", explain=True)

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import TypeAdapter
 
-from service.api.schemas import SuggestResponse
+from service.api.views import SuggestResponse
 
 RESPONSE = TypeAdapter(SuggestResponse)
 

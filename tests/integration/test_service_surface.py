@@ -14,7 +14,8 @@ from structlog.testing import capture_logs
 from indexer.bundle import Bundle
 from models.encoder import TextTerms
 from service.api import examples
-from service.api.schemas import ProductResponse, ReadyResponse, SearchRequest, SearchResponse
+from service.api.schemas import SearchRequest
+from service.api.views import ProductResponse, ReadyResponse, SearchResponse
 from service.app import STOREFRONT, create_app
 from service.errors import StartupError
 from service.readiness import NotReadyError, expect_found, probe_row

@@ -125,6 +125,7 @@ def test_graded_topics_are_measured_as_ir_measures_does(bundle, encoder, trec, t
         ("1\t ", "1 0 p1 1", "topics.tsv: line 1"),
         ("1\tred", "1 0 p1", "qrels: line 1: not `qid 0 docid grade`"),
         ("1\tred", "1 0 p1 high", "qrels: line 1"),
+        ("1\tred", "1 0 p1 --1", "qrels: line 1"),
         ("1\tred", "2 0 p1 1", "no topic is judged"),
         ("", "", "no topic is judged"),
     ],

@@ -73,7 +73,7 @@ def test_what_an_entity_in_common_adds_joins_its_own_term():
     extras = [(0, "brand", "Ruby"), (0, "season", "Winter")]
     added = np.array([[0.3, 0.0], [0.0, 0.15]], dtype=np.float32)
     plain = explain(mixture, targets)
-    explained = explain(mixture, targets, extras, added)
+    explained = explain(mixture, targets, list(zip(extras, added.T, strict=True)))
     for row in range(2):
         assert [(t.query, t.name, t.value) for t in explained[row]] == [
             (0, "words", None),
@@ -86,5 +86,5 @@ def test_what_an_entity_in_common_adds_joins_its_own_term():
 
 
 def test_words_alone_are_explained_without_a_vector():
-    [terms] = explain(None, np.zeros((1, DIM), np.float32), [(0, "lexical", None)], np.array([[0.7]], np.float32))
+    [terms] = explain(None, np.zeros((1, DIM), np.float32), [((0, "lexical", None), np.array([0.7], np.float32))])
     assert [(t.name, t.score) for t in terms] == [("lexical", pytest.approx(0.7))]

@@ -3,7 +3,8 @@
 import typing
 
 from models.product import Product
-from service.api.schemas import ImageSearchForm, ProductField, ProductView, SearchRequest, Timings
+from service.api.schemas import ImageSearchForm, ProductField, SearchRequest
+from service.api.views import ProductView, Timings
 from service.search import Timings as Measured
 
 

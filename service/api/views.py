@@ -1,0 +1,193 @@
+"""What answers always hold: typed dictionaries without defaults.
+
+Every field is always there unless it is marked as not required, and mypy checks the code that fills them. Requests
+are `service.api.schemas`.
+"""
+
+from typing import Literal, NotRequired
+
+from typing_extensions import TypedDict
+
+from models.product import AttributeValue
+
+
+class SuggestionView(TypedDict):
+    """Something to search for: it ends in an entity of a group, or in a word."""
+
+    text: str
+    group: str | None
+    value: str | None
+    count: int
+
+
+class SuggestResponse(TypedDict):
+    """Completions, those that find most products first; `corrected` is what was meant, where a word is misspelt."""
+
+    suggestions: list[SuggestionView]
+    corrected: str | None
+    index: "IndexView"
+
+
+class ProductView(TypedDict, total=False):
+    """A product as the catalogue states it; `images` are paths on this server."""
+
+    id: str
+    title: str
+    description: str
+    brand: str | None
+    category: str | None
+    season: str | None
+    composition: str | None
+    price: float | None
+    currency: str | None
+    in_stock: bool | None
+    url: str | None
+    group: str | None
+    images: list[str]
+    attributes: dict[str, AttributeValue]
+
+
+class TermView(TypedDict):
+    """One summand of a score: of which part of the query, and for an entity its value and gate."""
+
+    query: int
+    name: str
+    value: str | None
+    gate: float | None
+    score: float
+
+
+class Explanation(TypedDict):
+    """What a score is made of: the terms add up to it."""
+
+    terms: list[TermView]
+
+
+class Hit(TypedDict):
+    """A product found."""
+
+    id: str
+    score: float
+    product: ProductView
+    explain: NotRequired[Explanation]
+
+
+class LinkedEntityView(TypedDict):
+    """An entity the query was read with. `known` tells whether the model has a vector for it."""
+
+    query: int
+    group: str
+    value: str
+    surface: str | None
+    start: int | None
+    end: int | None
+    probability: float
+    source: Literal["linked", "caller"]
+    known: bool
+
+
+class FacetValueView(TypedDict):
+    """A value of a field, and how many products found state it."""
+
+    value: str | bool
+    count: int
+
+
+class FacetStatisticsView(TypedDict):
+    """Of the numbers that the products found state."""
+
+    count: int
+    min: float
+    max: float
+    mean: float
+
+
+class FacetView(TypedDict):
+    """A field among the products found: the first of `distinct` values. `exact` tells whether all were counted."""
+
+    values: list[FacetValueView]
+    distinct: int
+    statistics: FacetStatisticsView | None
+    exact: bool
+
+
+class IndexView(TypedDict):
+    """Which catalogue and which model answered."""
+
+    bundle: str
+    model: str
+
+
+class Timings(TypedDict):
+    """Milliseconds of each stage."""
+
+    total: float
+    decode: float
+    encode: float
+    filter: float
+    retrieve: float
+    rank: float
+
+
+class SearchResponse(TypedDict):
+    """Hits, best first, and how they were found."""
+
+    hits: list[Hit]
+    linked_entities: list[LinkedEntityView]
+    facets: dict[str, FacetView]
+    filter_strategy: Literal["none", "exact", "approximate"]
+    found: int
+    limit: int
+    offset: int
+    index: IndexView
+    timings_ms: Timings
+    degraded: list[str]
+
+
+class ProductResponse(TypedDict):
+    """One product."""
+
+    product: ProductView
+    index: IndexView
+
+
+class CheckView(TypedDict):
+    """One thing that must work for the service to be ready."""
+
+    name: str
+    ok: bool
+    detail: str
+    ms: float
+
+
+class ReadyResponse(TypedDict):
+    """Whether the service can answer a search now, shown by trying."""
+
+    status: Literal["ready", "not_ready"]
+    checks: list[CheckView]
+    index: IndexView
+    degraded: list[str]
+
+
+class LiveResponse(TypedDict):
+    """The process runs and its event loop turns."""
+
+    status: Literal["alive"]
+
+
+class FieldErrorView(TypedDict):
+    """One fault of a request."""
+
+    path: str
+    message: str
+
+
+class ProblemView(TypedDict):
+    """An RFC 9457 problem."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: list[FieldErrorView]
+    request_id: str
