@@ -13,7 +13,7 @@ from typing import Final, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.fields import Fields
+from indexer.fields import Fields, Mask
 from indexer.index import FaissIndex, IndexFileError, VectorIndex
 from indexer.lexical import FILES as LEXICAL_FILES
 from indexer.lexical import LexicalIndex
@@ -142,6 +142,16 @@ class Bundle:
         """What was measured of the bundle when it was built, as `report.json` has it."""
         stated = json.loads(checked_path(self.path, REPORT).read_bytes())
         return dict(stated)
+
+    @property
+    def live(self) -> Mask | None:
+        """None: every row is a product."""
+        return None
+
+    @property
+    def count(self) -> int:
+        """Products."""
+        return len(self.products)
 
     def picture_count(self, row: int) -> int:
         """Return how many pictures the product of `row` has."""

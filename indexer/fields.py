@@ -5,11 +5,13 @@ values: an attribute that is a number in every product that states it is a numbe
 boolean, everything else keywords. Expressions over columns are left to `service.filters`.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import cached_property
 from threading import Lock
-from typing import Final
+from typing import Final, Protocol, Self
 
 import numpy as np
 import orjson
@@ -47,6 +49,11 @@ class KeywordColumn:
     values: Sequence[str]
     rows: NDArray[np.int32]
     codes: NDArray[np.int32]
+
+    @classmethod
+    def empty(cls, n: int) -> "KeywordColumn":
+        """Return the column of n products that state none."""
+        return KeywordColumn(n, (), np.zeros(0, np.int32), np.zeros(0, np.int32))
 
     @classmethod
     def of(cls, stated: Iterable[Sequence[str]]) -> "KeywordColumn":
@@ -112,6 +119,15 @@ class NumberColumn:
 
     values: NDArray[np.float64]
 
+    @classmethod
+    def empty(cls, n: int) -> Self:
+        """Return the column of n products that state none."""
+        return cls(np.full(n, np.nan))
+
+    def copied(self) -> Self:
+        """Return the column with values of its own."""
+        return type(self)(self.values.copy())
+
     @property
     def stated(self) -> Mask:
         """Which products state a number, `(n,) bool`."""
@@ -129,6 +145,15 @@ class BooleanColumn:
 
     values: NDArray[np.int8]
 
+    @classmethod
+    def empty(cls, n: int) -> Self:
+        """Return the column of n products that state neither."""
+        return cls(np.full(n, _ABSENT, np.int8))
+
+    def copied(self) -> Self:
+        """Return the column with values of its own."""
+        return type(self)(self.values.copy())
+
     @property
     def stated(self) -> Mask:
         """Which products state either, `(n,) bool`."""
@@ -144,11 +169,26 @@ class BooleanColumn:
         return np.where(self.stated, self.values, np.nan).astype(np.float64)
 
 
+class Ids(Protocol):
+    """Rows by the ids of products."""
+
+    def __len__(self) -> int: ...
+
+    def row_of(self, product_id: str) -> int | None:
+        """Return the row of the product called `product_id`, None if there is none."""
+        ...
+
+    @property
+    def id_order(self) -> NDArray[np.number]:
+        """Numbers that order rows by their ids, `(n,)`."""
+        ...
+
+
 @dataclass(frozen=True)
 class IdColumn:
     """The ids of products: every one is another's and means itself alone, case and all."""
 
-    table: ProductTable
+    table: Ids
 
     @property
     def stated(self) -> Mask:
@@ -167,32 +207,65 @@ class IdColumn:
         return self.table.id_order.astype(np.float64)
 
 
+@dataclass(frozen=True)
+class JoinedKeywords(KeywordColumn):
+    """Keywords of products in several parts; what a part has worked out for its own rows is used as it is."""
+
+    parts: Sequence[KeywordColumn]
+
+    @classmethod
+    def joining(cls, parts: Sequence[KeywordColumn]) -> "JoinedKeywords":
+        """Return the column of the rows of `parts`, one part behind the other; the first one's spellings are shown."""
+        spellings = dict(zip((value.casefold() for value in parts[0].values), parts[0].values, strict=True))
+        known = len(spellings)
+        for part in parts[1:]:
+            for value in part.values:
+                spellings.setdefault(value.casefold(), value)
+        keys = list(spellings) if len(spellings) == known else sorted(spellings)
+        places = {key: code for code, key in enumerate(keys)}
+        codes = [np.array([places[v.casefold()] for v in part.values], np.int32)[part.codes] for part in parts]
+        starts = np.cumsum([0, *(part.n for part in parts)])
+        rows = [part.rows + np.int32(start) for part, start in zip(parts, starts, strict=False)]
+        values = [spellings[key] for key in keys]
+        return cls(int(starts[-1]), values, np.concatenate(rows), np.concatenate(codes), tuple(parts))
+
+    def having(self, values: Iterable[str]) -> Mask:
+        """Return which products state any of `values`, `(n,) bool`; unknown values are nobody's."""
+        stated = list(values)
+        return np.concatenate([part.having(stated) for part in self.parts])
+
+
 CountedColumn = KeywordColumn | NumberColumn | BooleanColumn
 Column = CountedColumn | IdColumn
+_OWN: Final = ("id", *_KEYWORDS, "price", "in_stock")
 
 
-class Fields:
+class Columns(ABC):
     """Columns by name, each made when it is first asked for. Safe to use from threads.
 
     An attribute is known by its own name and by `attributes.NAME`, which it keeps where a field of the product has
     the same one.
     """
 
-    def __init__(self, table: ProductTable) -> None:
-        self._table = table
+    def __init__(self) -> None:
         self._columns: dict[str, Column] = {}
         self._lock = Lock()
 
     @property
+    @abstractmethod
     def n(self) -> int:
         """Products."""
-        return len(self._table)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
         """All fields, the product's own before the attributes."""
-        own = ("id", *_KEYWORDS, "price", "in_stock")
-        return (*own, *(name if name not in own else f"{ATTRIBUTE_PREFIX}{name}" for name in sorted(self._attributes)))
+        attributes = sorted(self.attribute_names)
+        return (*_OWN, *(name if name not in _OWN else f"{ATTRIBUTE_PREFIX}{name}" for name in attributes))
+
+    @property
+    @abstractmethod
+    def attribute_names(self) -> AbstractSet[str]:
+        """The attributes that any product states."""
 
     def prepare(self) -> None:
         """Make the columns of all fields now, so that no request waits for one."""
@@ -216,6 +289,34 @@ class Fields:
         columns = {name: self[name] for name in names if name in own}
         return {name: column for name, column in columns.items() if isinstance(column, KeywordColumn)}
 
+    @abstractmethod
+    def _make(self, name: str) -> Column: ...
+
+
+class Fields(Columns):
+    """The columns of a table of products.
+
+    Args:
+        table: the products.
+        like: columns of other products whose kinds attributes of the same name have here too; a value that does not
+            suit its column is not stated in it.
+    """
+
+    def __init__(self, table: ProductTable, like: Columns | None = None) -> None:
+        super().__init__()
+        self._table = table
+        self._like = like
+
+    @property
+    def n(self) -> int:
+        """Products."""
+        return len(self._table)
+
+    @property
+    def attribute_names(self) -> AbstractSet[str]:
+        """The attributes that any product states."""
+        return self._attributes.keys()
+
     def _make(self, name: str) -> Column:
         if name == "id":
             return IdColumn(self._table)
@@ -228,7 +329,10 @@ class Fields:
         attribute = name.removeprefix(ATTRIBUTE_PREFIX)
         if attribute not in self._attributes:
             raise UnknownFieldError(name)
-        return _column(self._attributes[attribute], self.n)
+        stated = self._attributes[attribute]
+        values = [stated.get(row) for row in range(self.n)]
+        like = self._like[name] if self._like is not None and attribute in self._like.attribute_names else None
+        return column_of(_kind(stated.values()) if like is None else kind_of(like), values)
 
     @cached_property
     def _attributes(self) -> Mapping[str, Mapping[int, AttributeValue]]:
@@ -241,14 +345,31 @@ class Fields:
         return found
 
 
-def _column(stated: Mapping[int, AttributeValue], n: int) -> Column:
-    values = [stated.get(row) for row in range(n)]
-    kinds = {type(value) for value in stated.values()}
-    if kinds == {bool}:
-        return _booleans(values)
-    if kinds <= {int, float}:
-        return NumberColumn(_floats(values))
+def kind_of(column: Column) -> type[CountedColumn]:
+    """Return what kind of column it is."""
+    if isinstance(column, NumberColumn | BooleanColumn):
+        return type(column)
+    return KeywordColumn
+
+
+def column_of(kind: type[CountedColumn], values: Sequence[AttributeValue | None]) -> CountedColumn:
+    """Return the column of what each product states; a value that does not suit it is not stated."""
+    if kind is BooleanColumn:
+        return _booleans([value if isinstance(value, bool) else None for value in values])
+    if kind is NumberColumn:
+        return NumberColumn(_floats([value if _is_number(value) else None for value in values]))
     return KeywordColumn.of(_words(value) for value in values)
+
+
+def _kind(stated: Iterable[AttributeValue]) -> type[CountedColumn]:
+    kinds = {type(value) for value in stated}
+    if kinds == {bool}:
+        return BooleanColumn
+    return NumberColumn if kinds <= {int, float} else KeywordColumn
+
+
+def _is_number(value: AttributeValue | None) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _words(value: AttributeValue | None) -> Sequence[str]:

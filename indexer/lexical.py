@@ -9,7 +9,8 @@ scores into hits is left to `indexer.ranking`.
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -38,7 +39,8 @@ TERMS: Final = "lexical/terms.json"
 STARTS: Final = "lexical/starts.npy"
 ROWS: Final = "lexical/rows.npy"
 SCORES: Final = "lexical/scores.npy"
-FILES: Final = (TERMS, STARTS, ROWS, SCORES)
+FREQUENCIES: Final = "lexical/frequencies.npy"
+FILES: Final = (TERMS, STARTS, ROWS, SCORES, FREQUENCIES)
 
 _MOST_WORDS = 64  # of a query; more are prose
 _MIN_LETTERS, _TWO_SLIPS = 4, 8
@@ -46,7 +48,7 @@ _MOST_MEANT = 3
 _MEANT: Final[Mapping[int, float]] = {0: 0.9, 1: 0.8, 2: 0.6}  # what a term counts, by slips; 0: a word being typed
 
 
-def _texts(product: Product) -> Mapping[str, str]:
+def field_texts(product: Product) -> Mapping[str, str]:
     """Return the words of each of FIELD_WEIGHTS."""
     others = (value for name, value in product.attributes.items() if name != SPLIT_ATTRIBUTE)
     stated = [product.season, product.composition, *others]
@@ -80,7 +82,7 @@ def write_lexical(products: Iterable[Product], folder: Path, language: str = LAN
     written: dict[str, Counter[str]] = {}
     fields: dict[str, list[list[int]]] = {name: [] for name in FIELD_WEIGHTS}
     for product in products:
-        for name, text in _texts(product).items():
+        for name, text in field_texts(product).items():
             words = analyzer.words(text)
             fields[name].append([known.setdefault(stem, len(known)) for _, stem in words])
             if name != "description":
@@ -88,16 +90,20 @@ def write_lexical(products: Iterable[Product], folder: Path, language: str = LAN
                     written.setdefault(stem, Counter())[word] += 1
     n = len(fields["title"])
     terms = sorted(known)
-    starts, rows, scores = _summed([_field(fields[name], w, len(known)) for name, w in FIELD_WEIGHTS.items()], n)
+    postings = [_field(fields[name], w, len(known)) for name, w in FIELD_WEIGHTS.items()]
+    frequencies = np.array([np.bincount(of_field, minlength=len(known)) for of_field, _, _ in postings], np.int32)
     # Terms are numbered as they were met; they are stored in the order of the alphabet.
-    starts, rows, scores = _reordered(starts, rows, scores, np.array([known[term] for term in terms], np.int64))
+    order = np.array([known[term] for term in terms], np.int64)
+    starts, rows, scores = _reordered(*_summed(postings, n), order)
     (folder / "lexical").mkdir()
     forms = [_commonest(written[term]) if term in written else None for term in terms]
-    stated = json.dumps({"language": language, "terms": terms, "forms": forms})
+    lengths = [float(np.mean([len(words) for words in fields[name]])) for name in FIELD_WEIGHTS]
+    stated = json.dumps({"language": language, "terms": terms, "forms": forms, "lengths": lengths})
     (folder / TERMS).write_text(stated, encoding="utf-8")
     np.save(folder / STARTS, starts)
     np.save(folder / ROWS, rows)
     np.save(folder / SCORES, scores)
+    np.save(folder / FREQUENCIES, frequencies[:, order])
 
 
 def _commonest(counts: Counter[str]) -> str:
@@ -137,30 +143,41 @@ def _reordered(
     return np.concatenate([[0], ends]).astype(np.int64), rows[places], scores[places]
 
 
+@dataclass(frozen=True)
+class Vocabulary:
+    """The terms of a catalogue, and what BM25 knows of them.
+
+    Attributes:
+        language: whose stems they are.
+        terms: stems, in the order of the alphabet.
+        forms: of each term the word that stands for it most often, None if only descriptions have it.
+        frequencies: `(F, terms) int32`, how many products have each term in each of FIELD_WEIGHTS.
+        lengths: of each field how many words it has on average.
+    """
+
+    language: str
+    terms: Sequence[str]
+    forms: Sequence[str | None]
+    frequencies: NDArray[np.int32]
+    lengths: Sequence[float]
+
+
 class LexicalIndex:
     """The lexical index of a bundle, memory-mapped. Safe to use from threads.
 
     Attributes:
         n: products.
-        terms: stems, in the order of the alphabet.
-        forms: of each term the word that stands for it most often, None if only descriptions have it.
+        vocabulary: its terms; `forms` are the words that stand for them, `numbers` their places.
     """
 
     def __init__(
-        self,
-        terms: Sequence[str],
-        forms: Sequence[str | None],
-        language: str,
-        starts: NDArray[np.int64],
-        rows: NDArray[np.int32],
-        scores: Scores,
-        n: int,
+        self, vocabulary: Vocabulary, starts: NDArray[np.int64], rows: NDArray[np.int32], scores: Scores, n: int
     ) -> None:
-        self.terms = terms
-        self.forms = forms
+        self.vocabulary = vocabulary
+        self.forms = vocabulary.forms
         self.n = n
-        self._number = {term: number for number, term in enumerate(terms)}
-        self._language = language
+        terms = vocabulary.terms
+        self.numbers: Mapping[str, int] = {term: number for number, term in enumerate(terms)}
         self._starts = starts
         self._rows = rows
         self._scores = scores
@@ -178,29 +195,41 @@ class LexicalIndex:
         path = folder / TERMS
         try:
             stated = json.loads(checked_path(folder, TERMS).read_bytes())
-            terms, language = [str(term) for term in stated["terms"]], str(stated["language"])
-            forms = [None if form is None else str(form) for form in stated["forms"]]
-            starts, rows, scores = (
+            starts, rows, scores, frequencies = (
                 np.asarray(np.load(checked_path(folder, name), mmap_mode="r", allow_pickle=False))
-                for name in (STARTS, ROWS, SCORES)
+                for name in (STARTS, ROWS, SCORES, FREQUENCIES)
             )
+            terms = [str(term) for term in stated["terms"]]
+            forms = [None if form is None else str(form) for form in stated["forms"]]
+            lengths = [float(length) for length in stated["lengths"]]
+            vocabulary = Vocabulary(str(stated["language"]), terms, forms, frequencies, lengths)
             fits = len(starts) == len(terms) + 1 == len(forms) + 1 and len(rows) == len(scores) == int(starts[-1])
+            fits = fits and frequencies.shape == (len(lengths), len(terms)) and len(lengths) == len(FIELD_WEIGHTS)
         except (ValueError, KeyError, TypeError, OSError, EOFError) as error:
             msg = f"{path}: not a readable lexical index: {error}"
             raise BundleError(msg) from error
         if not fits:
             msg = f"{path}: {len(terms)} terms do not fit the scores beside it"
             raise BundleError(msg)
-        return cls(terms, forms, language, starts, rows, scores, n)
+        return cls(vocabulary, starts, rows, scores, n)
 
     def scores(self, text: str) -> Scores:
         """Return BM25 of every product for the words of `text`, `(n,) float32`; 0: it has none of them."""
+        return self.scores_of(self.meant(text))
+
+    def scores_of(self, meant: Mapping[str, float]) -> Scores:
+        """Return BM25 of every product for terms, each with what it counts, `(n,) float32`; unknown terms: 0."""
         scores = np.zeros(self.n, np.float32)
-        for term, weight in self._meant(text).items():
-            number = self._number[term]
-            part = slice(int(self._starts[number]), int(self._starts[number + 1]))
-            scores[self._rows[part]] += np.float32(weight) * self._scores[part]  # a product is in it once
+        for term, weight in meant.items():
+            number = self.numbers.get(term)
+            if number is not None:
+                part = slice(int(self._starts[number]), int(self._starts[number + 1]))
+                scores[self._rows[part]] += np.float32(weight) * self._scores[part]  # a product is in it once
         return scores
+
+    def __contains__(self, term: object) -> bool:
+        """Return whether any product has the term."""
+        return term in self.numbers
 
     def rows(self, number: int) -> NDArray[np.int32]:
         """Return the products that have the term of this number, ascending."""
@@ -209,19 +238,23 @@ class LexicalIndex:
     def read(self, text: str) -> list[tuple[str, int | None, int | None]]:
         """Return the words of `text`, each with the number of its term, and of the term it may be a slip of."""
         read: list[tuple[str, int | None, int | None]] = []
-        for word, stem in Analyzer(self._language).words(text)[:_MOST_WORDS]:
-            known = self._number.get(stem)
+        for word, stem in Analyzer(self.vocabulary.language).words(text)[:_MOST_WORDS]:
+            known = self.numbers.get(stem)
             guesses = [] if known is not None else self._guesses(stem, last=False)
-            read.append((word, known, self._number[guesses[0][0]] if guesses else None))
+            read.append((word, known, self.numbers[guesses[0][0]] if guesses else None))
         return read
 
-    def _meant(self, text: str) -> dict[str, float]:
-        """Return the terms that the words of `text` are or may have been meant to be, and what each counts."""
-        stems = [stem for _, stem in Analyzer(self._language).words(text)[:_MOST_WORDS]]
+    def meant(self, text: str, others: Sequence[Container[str]] = ()) -> dict[str, float]:
+        """Return the terms that the words of `text` are or may have been meant to be, and what each counts.
+
+        A word that one of `others` has is meant as it is written, although this index may not have it.
+        """
+        stems = [stem for _, stem in Analyzer(self.vocabulary.language).words(text)[:_MOST_WORDS]]
         meant: dict[str, float] = {}
         for place, stem in enumerate(stems):
             last = place == len(stems) - 1
-            for term, weight in {stem: 1.0}.items() if stem in self._number else self._guesses(stem, last=last):
+            known = stem in self.numbers or any(stem in other for other in others)
+            for term, weight in {stem: 1.0}.items() if known else self._guesses(stem, last=last):
                 meant[term] = max(weight, meant.get(term, 0.0))
         return meant
 
@@ -240,5 +273,5 @@ class LexicalIndex:
         return [(term, _MEANT[int(distance)]) for term, distance, _ in near[:_MOST_MEANT] if distance == near[0][1]]
 
     def _frequency(self, term: str) -> int:
-        number = self._number[term]
+        number = self.numbers[term]
         return int(self._starts[number + 1] - self._starts[number])

@@ -14,7 +14,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 MANIFEST = "manifest.json"
 MAX_MANIFEST_BYTES = 4 * 2**20
 _UNSIGNED = "0" * 64
@@ -111,7 +111,7 @@ class Manifest(_Record):
     `log_position` is the position of the update log that is folded in; None: no log.
     """
 
-    format_version: Literal[2] = 2
+    format_version: Literal[3] = 3
     id: Annotated[str, StringConstraints(pattern=r"^[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}$")]
     created_at: str
     catalogue: str

@@ -41,6 +41,14 @@ SCHEMA = pa.schema(
 )
 
 
+def product_row(product: Product) -> dict[str, object]:
+    """Return the row of SCHEMA that holds `product`."""
+    row = product.model_dump(exclude={"attributes"})
+    row["images"] = list(product.images)
+    row["attributes"] = orjson.dumps(dict(product.attributes), option=orjson.OPT_SORT_KEYS).decode()
+    return row
+
+
 class ProductWriter:
     """Writes products to a Parquet file, batch after batch; a context manager."""
 
@@ -52,10 +60,7 @@ class ProductWriter:
     def write(self, products: Iterable[Product]) -> None:
         """Append `products`; memory holds one row group at most."""
         for product in products:
-            row = product.model_dump(exclude={"attributes"})
-            row["images"] = list(product.images)
-            row["attributes"] = orjson.dumps(dict(product.attributes), option=orjson.OPT_SORT_KEYS).decode()
-            self._waiting.append(row)
+            self._waiting.append(product_row(product))
             self.written += 1
             if len(self._waiting) >= ROW_GROUP:
                 self._flush()
@@ -130,12 +135,16 @@ class ProductTable(Sequence[Product]):
 
     def row_of(self, product_id: str) -> int | None:
         """Return the row of the product called `product_id`, None if there is none."""
-        ids = self._columns["id"]
-        place = bisect_left(self._by_id, product_id.encode(), key=lambda r: ids[int(r)].as_py().encode())
+        place = self.place_of(product_id)
         if place == self._length:
             return None
         row = int(self._by_id[place])
-        return row if ids[row].as_py() == product_id else None
+        return row if self.id_of(row) == product_id else None
+
+    def place_of(self, product_id: str) -> int:
+        """Return the place among all ids, in their order, where `product_id` stands or would stand."""
+        ids = self._columns["id"]
+        return bisect_left(self._by_id, product_id.encode(), key=lambda r: ids[int(r)].as_py().encode())
 
     def id_of(self, row: int) -> str:
         """Return the id of the product of `row`, cheaper than the product itself."""

@@ -16,12 +16,12 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.bundle import Bundle
 from indexer.fields import Mask
 from indexer.halves import widened
 from indexer.index import NO_ROW
 from indexer.manifest import FusionWeights, Space
 from indexer.products import fold_value
+from indexer.searchable import Searchable
 
 MIN_CANDIDATES = 256
 OVERSAMPLE = 4  # candidates fetched per place in the answer, from each index
@@ -112,7 +112,7 @@ class Scored:
         return np.lexsort((self.rows, -self.scores))
 
 
-def rank(bundle: Bundle, q: Floats, weights: FusionWeights, limit: int, words: Words = NO_WORDS) -> Scored:
+def rank(bundle: Searchable, q: Floats, weights: FusionWeights, limit: int, words: Words = NO_WORDS) -> Scored:
     """Return the `limit` products nearest to `q`, `(d,) float32`, best first; see `score`.
 
     Raises:
@@ -123,7 +123,7 @@ def rank(bundle: Bundle, q: Floats, weights: FusionWeights, limit: int, words: W
 
 
 def score(
-    bundle: Bundle,
+    bundle: Searchable,
     q: Floats,
     weights: FusionWeights,
     wanted: int,
@@ -163,7 +163,7 @@ def score(
     return Scored(rows, scores, pictures, added, strategy, len(rows))
 
 
-def _matching(bundle: Bundle, texts: Sequence[tuple[str, float]]) -> Floats:
+def _matching(bundle: Searchable, texts: Sequence[tuple[str, float]]) -> Floats:
     """Return how well each product matches each of T texts as words, times its share, `(n, T) float32` in 0..1."""
     matching = np.zeros((len(bundle.products), len(texts)), np.float32)
     for column, (text, share) in enumerate(texts):
@@ -188,7 +188,7 @@ def _with_matches(rows: Rows, matching: Floats, weights: FusionWeights, wanted: 
 
 
 def candidate_rows(
-    bundle: Bundle, q: Floats, weights: FusionWeights, wanted: int, among: Mask | None = None
+    bundle: Searchable, q: Floats, weights: FusionWeights, wanted: int, among: Mask | None = None
 ) -> tuple[Rows, FilterStrategy]:
     """Return product rows, ascending and distinct, for the best `wanted` places, and how `among` was obeyed.
 
@@ -205,7 +205,9 @@ def candidate_rows(
     return proposed_rows(bundle, q, weights, wanted, among), strategy
 
 
-def proposed_rows(bundle: Bundle, q: Floats, weights: FusionWeights, wanted: int, among: Mask | None = None) -> Rows:
+def proposed_rows(
+    bundle: Searchable, q: Floats, weights: FusionWeights, wanted: int, among: Mask | None = None
+) -> Rows:
     """Return product rows, ascending and distinct, that the indexes hold for the best `wanted` places.
 
     A space of weight zero is not asked, nor any where words alone count. A filter may admit just those products
@@ -225,7 +227,9 @@ def proposed_rows(bundle: Bundle, q: Floats, weights: FusionWeights, wanted: int
     return np.flatnonzero(among)
 
 
-def _proposed(bundle: Bundle, q: Floats, weights: FusionWeights, depth: int, among: Mask | None) -> tuple[Rows, float]:
+def _proposed(
+    bundle: Searchable, q: Floats, weights: FusionWeights, depth: int, among: Mask | None
+) -> tuple[Rows, float]:
     """Return the products of the `depth` nearest rows of each space, and what the others can score at most.
 
     The threshold algorithm (Fagin, Lotem and Naor, PODS 2001): what is in no list is no nearer in any space than
@@ -247,7 +251,7 @@ def _proposed(bundle: Bundle, q: Floats, weights: FusionWeights, depth: int, amo
     return np.unique(np.concatenate(found)) if found else np.zeros(0, np.int64), most
 
 
-def has_named(bundle: Bundle, named: Sequence[NamedEntity]) -> NDArray[np.bool_]:
+def has_named(bundle: Searchable, named: Sequence[NamedEntity]) -> NDArray[np.bool_]:
     """Return which products state which of the K entities, `(n, K) bool`."""
     having = np.zeros((len(bundle.products), len(named)), np.bool_)
     for k, entity in enumerate(named):
@@ -266,7 +270,7 @@ def _named_rows(having: NDArray[np.bool_]) -> Rows:
     return rows if len(rows) <= MOST_NAMED else rows[:0]
 
 
-def score_rows(bundle: Bundle, q: Floats, weights: FusionWeights, rows: Rows) -> tuple[Floats, NDArray[np.int32]]:
+def score_rows(bundle: Searchable, q: Floats, weights: FusionWeights, rows: Rows) -> tuple[Floats, NDArray[np.int32]]:
     """Return the vectors' part of the scores of product `rows`, `(m,) float32`, and their best pictures, `(m,) int32`.
 
     Computed from the stored vectors, `(m + pictures, d)` of them at once; none are read, and all is 0 and -1, where
@@ -280,7 +284,7 @@ def score_rows(bundle: Bundle, q: Floats, weights: FusionWeights, rows: Rows) ->
     return scores.astype(np.float32), pictures
 
 
-def best_pictures(bundle: Bundle, q: Floats, rows: Rows) -> tuple[Floats, NDArray[np.int32]]:
+def best_pictures(bundle: Searchable, q: Floats, rows: Rows) -> tuple[Floats, NDArray[np.int32]]:
     """Return the best picture's inner product `(m,) float32` of product `rows`, and its number `(m,) int32`.
 
     Equal pictures: the first wins. A product without pictures has 0 and -1.
@@ -304,7 +308,7 @@ def best_pictures(bundle: Bundle, q: Floats, rows: Rows) -> tuple[Floats, NDArra
     return best, number
 
 
-def _nearest(bundle: Bundle, space: Space, q: Floats, k: int, among: Mask | None) -> tuple[Floats, Rows]:
+def _nearest(bundle: Searchable, space: Space, q: Floats, k: int, among: Mask | None) -> tuple[Floats, Rows]:
     """Return the k rows of a space nearest to `q` with their scores, of those in `among`, `(rows of the space,) bool`.
 
     Under a filter an approximate index must look at more of itself: as many times as the filter refuses. Where it

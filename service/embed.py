@@ -9,8 +9,8 @@ from typing import Final, TypeVar
 import numpy as np
 from PIL.Image import Image
 
-from indexer.bundle import Bundle
 from indexer.manifest import FusionWeights, QueryKind
+from indexer.searchable import Searchable
 from models.encoder import Encoder, Entities, TextTerms, Vectors
 from service.batching import MicroBatcher
 from service.cache import CacheUnavailableError
@@ -171,7 +171,7 @@ def kind_of(query: Query) -> QueryKind:
     return QueryKind.MIXED
 
 
-def row_of(bundle: Bundle, part: ProductPart) -> int:
+def row_of(bundle: Searchable, part: ProductPart) -> int:
     """Return the row of the product a part names.
 
     Raises:
@@ -189,7 +189,7 @@ def single_term(name: str, vector: Vectors) -> TextTerms:
     return TextTerms((name,), np.asarray(vector, np.float32)[None, :], {})
 
 
-def product_terms(bundle: Bundle, row: int, weights: FusionWeights) -> TextTerms:
+def product_terms(bundle: Searchable, row: int, weights: FusionWeights) -> TextTerms:
     """Return what looks like the product of `row`: its text and the mean of its pictures, weighted as in scores.
 
     normalise(w_image * normalise(mean of picture vectors) + w_text * text vector); a product without pictures

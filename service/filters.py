@@ -19,7 +19,7 @@ from typing import Final
 import numpy as np
 from pydantic import JsonValue
 
-from indexer.fields import ATTRIBUTE_PREFIX, BooleanColumn, Column, Fields, Mask, NumberColumn
+from indexer.fields import ATTRIBUTE_PREFIX, BooleanColumn, Column, Columns, Mask, NumberColumn
 from indexer.fields import UnknownFieldError as NoSuchFieldError
 from service.errors import InvalidRequestError
 from service.query import Filter
@@ -40,7 +40,7 @@ _OPERATORS: Final = ("eq", "in", *_COMPARISONS, "exists", "not")
 class Filters:
     """The filters of one bundle. Distinct ones are worked out once and kept, the latest used, within 64 MiB."""
 
-    def __init__(self, fields: Fields) -> None:
+    def __init__(self, fields: Columns) -> None:
         self._fields = fields
         kept = max(16, _KEPT_BYTES // max(1, fields.n))
         self._kept = functools.lru_cache(maxsize=kept)(lambda text: _Compiler(fields).whole(json.loads(text)))
@@ -60,7 +60,7 @@ class Filters:
 class _Compiler:
     """One walk through a filter; every part is checked, whatever the others hold."""
 
-    def __init__(self, fields: Fields) -> None:
+    def __init__(self, fields: Columns) -> None:
         self._fields = fields
         self._conditions = 0
         self._values = 0
@@ -144,7 +144,7 @@ class _Compiler:
         return column.having(_keywords(values, path))
 
 
-def column(fields: Fields, name: str, path: str) -> Column:
+def column(fields: Columns, name: str, path: str) -> Column:
     """Return the column of the field `name`.
 
     Raises:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.bundle import Bundle
 from indexer.manifest import FusionWeights
 from indexer.ranking import Scored
+from indexer.searchable import Searchable
 from models.encoder import TextTerms, Vectors
 
 _NOTHING = 1e-6  # below this length the parts cancel out and no direction is left
@@ -99,10 +99,11 @@ def explain(
     return [tuple(Term(*label, float(score)) for label, score in zip(labels, row, strict=True)) for row in rows]
 
 
-def targets_of(bundle: Bundle, ranked: Scored, weights: FusionWeights) -> NDArray[np.float32]:
+def targets_of(bundle: Searchable, ranked: Scored, weights: FusionWeights) -> NDArray[np.float32]:
     """Return what each ranked product's score is an inner product with, `(m, d) float32`."""
     vectors = 1.0 - weights.lexical
-    targets = np.float32(vectors * weights.text) * bundle.vectors["text"][ranked.rows].astype(np.float32)
+    texts: NDArray[np.float16] = bundle.vectors["text"][ranked.rows]
+    targets = np.float32(vectors * weights.text) * texts.astype(np.float32)
     having = np.flatnonzero(ranked.pictures >= 0)
     pictures = bundle.image_starts[ranked.rows[having]] + ranked.pictures[having]
     targets[having] += np.float32(vectors * weights.image) * bundle.vectors["image"][pictures].astype(np.float32)

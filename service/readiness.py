@@ -13,9 +13,9 @@ from typing import Final, Literal, cast, get_args
 
 import numpy as np
 
-from indexer.bundle import Bundle
 from indexer.manifest import QueryKind
 from indexer.ranking import rank, score_rows
+from indexer.searchable import Searchable
 from models.encoder import TextTerms, Vectors
 from models.product import TextField, canonical_text
 from service.embed import Embedder, product_terms
@@ -127,9 +127,12 @@ class Readiness:
         await self._ranking.run(expect_found, served.bundle, row)
 
 
-def probe_row(bundle: Bundle) -> int:
+def probe_row(bundle: Searchable) -> int:
     """Return the row of the first product with a picture; of the first product where none has one."""
-    return int(bundle.image_rows[0]) if len(bundle.image_rows) else 0
+    pictured = bundle.image_rows if bundle.live is None else bundle.image_rows[bundle.live[bundle.image_rows]]
+    if len(pictured):
+        return int(pictured[0])
+    return 0 if bundle.live is None else int(np.argmax(bundle.live))
 
 
 def _said(failure: BaseException | None) -> str:
@@ -154,12 +157,14 @@ def _expect_alike(vector: Vectors, stored: Vectors) -> None:
         raise NotReadyError(msg)
 
 
-def expect_found(bundle: Bundle, row: int) -> None:
+def expect_found(bundle: Searchable, row: int) -> None:
     """Look for the product of `row` by its own vectors.
 
     Raises:
         NotReadyError: the indexes do not lead to it, nor to as many that are as near.
     """
+    if not bundle.count:
+        return  # all were deleted, and nothing is to be found
     weights = bundle.manifest.fusion[QueryKind.MIXED]
     q = product_terms(bundle, row, weights).vector
     ranked = rank(bundle, q, weights, _PLACES)

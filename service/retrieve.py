@@ -11,10 +11,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.bundle import Bundle
 from indexer.fields import Column, CountedColumn, IdColumn, KeywordColumn, Mask
 from indexer.manifest import FusionWeights
 from indexer.ranking import MIN_CANDIDATES, OVERSAMPLE, FilterStrategy, Scored, Words, score
+from indexer.searchable import Searchable
 from models.product import Product
 from service.embed import kind_of
 from service.errors import InvalidRequestError
@@ -100,11 +100,19 @@ def resolve(served: Served, query: Query) -> Wanted:
             raise InvalidRequestError(msg, path=facet.path)
         facets.append(counted)
     return Wanted(
-        among=None if query.filter is None else served.filters.mask(query.filter),
+        among=_admitted(served, query),
         sort=tuple((column(fields, key.field, key.path), key.descending) for key in query.sort),
         facets=tuple(facets),
         collapse=collapse,
     )
+
+
+def _admitted(served: Served, query: Query) -> Mask | None:
+    """Return the products that the query's filter admits, None if it has none."""
+    if query.filter is None:
+        return None
+    mask, live = served.filters.mask(query.filter), served.bundle.live
+    return mask if live is None else mask & live
 
 
 def retrieve(
@@ -127,7 +135,7 @@ def retrieve(
 
 
 def _ordered(
-    bundle: Bundle, query: Query, wanted: Wanted, mixture: Mixture | None, links: Sequence[LinkedEntity]
+    bundle: Searchable, query: Query, wanted: Wanted, mixture: Mixture | None, links: Sequence[LinkedEntity]
 ) -> tuple[Scored, Places]:
     """Return the products found and their places in order; where variants collapse, enough for the page."""
     page = places = query.limit + query.offset
@@ -143,7 +151,7 @@ def _ordered(
 
 
 def _scored(
-    bundle: Bundle,
+    bundle: Searchable,
     query: Query,
     wanted: Wanted,
     mixture: Mixture | None,
@@ -167,16 +175,17 @@ def _scored(
     return scored.take(scored.best()[: max(MIN_CANDIDATES, OVERSAMPLE * places)]) if wanted.sort else scored
 
 
-def _all(bundle: Bundle, query: Query, wanted: Wanted) -> Scored:
+def _all(bundle: Searchable, query: Query, wanted: Wanted) -> Scored:
     """Return every product that the filter admits, in the order of the catalogue."""
-    rows = np.arange(len(bundle.products)) if wanted.among is None else np.flatnonzero(wanted.among)
+    among = bundle.live if wanted.among is None else wanted.among
+    rows = np.arange(len(bundle.products)) if among is None else np.flatnonzero(among)
     rows = rows[~np.isin(rows, _excluded(bundle, query))]
     scores, pictures = np.zeros(len(rows), np.float32), np.zeros(len(rows), np.int32)
     strategy = FilterStrategy.NONE if wanted.among is None else FilterStrategy.EXACT
     return Scored(rows, scores, pictures, np.zeros((len(rows), 0), np.float32), strategy, len(rows))
 
 
-def _weights(bundle: Bundle, query: Query) -> FusionWeights:
+def _weights(bundle: Searchable, query: Query) -> FusionWeights:
     """Return the bundle's weights for the kind of query, as its mode and its own weight change them."""
     weights = bundle.manifest.fusion[kind_of(query)]
     if query.mode == "lexical":
@@ -188,21 +197,22 @@ def _weights(bundle: Bundle, query: Query) -> FusionWeights:
     return weights
 
 
-def _excluded(bundle: Bundle, query: Query) -> list[int]:
+def _excluded(bundle: Searchable, query: Query) -> list[int]:
     rows = [bundle.products.row_of(product_id) for product_id in query.exclude]
     return [row for row in rows if row is not None]
 
 
-def _complete(bundle: Bundle, query: Query, wanted: Wanted, scored: Scored) -> bool:
+def _complete(bundle: Searchable, query: Query, wanted: Wanted, scored: Scored) -> bool:
     """Return whether no product is missing from `scored`: of those that the filter admits, or that have the words."""
     if query.mode == "lexical":
         return len(scored.rows) == scored.candidates
-    admitted = np.ones(len(bundle.products), np.bool_) if wanted.among is None else wanted.among.copy()
+    among = bundle.live if wanted.among is None else wanted.among
+    admitted = np.ones(len(bundle.products), np.bool_) if among is None else among.copy()
     admitted[_excluded(bundle, query)] = False
     return len(scored.rows) == int(admitted.sum())
 
 
-def _diversified(bundle: Bundle, query: Query, scored: Scored, ordered: Places) -> Places:
+def _diversified(bundle: Searchable, query: Query, scored: Scored, ordered: Places) -> Places:
     first, rest = ordered[:DIVERSIFIED], ordered[DIVERSIFIED:]
     candidates = scored.take(first)
     vectors = _weights(bundle, query).model_copy(update={"lexical": 0.0})  # alike is what looks and means alike
@@ -212,7 +222,7 @@ def _diversified(bundle: Bundle, query: Query, scored: Scored, ordered: Places) 
 
 
 def _explained(
-    bundle: Bundle, query: Query, mixture: Mixture | None, links: Sequence[LinkedEntity], page: Scored
+    bundle: Searchable, query: Query, mixture: Mixture | None, links: Sequence[LinkedEntity], page: Scored
 ) -> list[tuple[Term, ...]]:
     weights = _weights(bundle, query)
     extras: list[tuple[int, str, str | None]] = [
@@ -224,7 +234,7 @@ def _explained(
     return explain(mixture, targets_of(bundle, page, weights), added)
 
 
-def _facets(bundle: Bundle, query: Query, wanted: Wanted, scored: Scored) -> tuple[Facet, ...]:
+def _facets(bundle: Searchable, query: Query, wanted: Wanted, scored: Scored) -> tuple[Facet, ...]:
     if not query.facets:
         return ()
     exact = _complete(bundle, query, wanted, scored)

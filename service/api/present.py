@@ -8,7 +8,7 @@ from urllib.parse import quote
 import orjson
 from starlette.responses import Response
 
-from indexer.bundle import Bundle
+from indexer.searchable import Searchable
 from indexer.suggest import Suggestions
 from models.product import Product
 from service.api.schemas import ProductField
@@ -72,7 +72,7 @@ def index_view(served: Served) -> IndexView:
 
 
 def product_view(
-    product: Product, row: int, bundle: Bundle, fields: Sequence[ProductField] | None = None
+    product: Product, row: int, bundle: Searchable, fields: Sequence[ProductField] | None = None
 ) -> ProductView:
     """Return a product as the wire has it; its pictures are paths of their thumbnails on this server."""
     view = {name: getattr(product, name) for name in fields or _ALL_FIELDS}
@@ -103,7 +103,7 @@ def ready_view(verdict: Verdict) -> ReadyResponse:
     }
 
 
-def _hit(found: Found, bundle: Bundle, fields: Sequence[ProductField] | None) -> Hit:
+def _hit(found: Found, bundle: Searchable, fields: Sequence[ProductField] | None) -> Hit:
     hit: Hit = {
         "id": found.product.id,
         "score": round(found.score, _DECIMALS),

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from pydantic import JsonValue
 
-from indexer.bundle import Bundle
 from indexer.fields import ATTRIBUTE_PREFIX
+from indexer.searchable import Searchable
 from models.product import Product
 from service.api.schemas import (
     FacetRequest,
@@ -73,7 +73,7 @@ def _query(parts: Sequence[Part], asked: SearchRequest | ImageSearchForm) -> Que
     )
 
 
-def to_similar_query(bundle: Bundle, row: int, asked: SimilarRequest) -> Query:
+def to_similar_query(bundle: Searchable, row: int, asked: SimilarRequest) -> Query:
     """Return the query for products like that of `row`, itself left out.
 
     A field of `shares` or `differs` that the product does not state narrows nothing.
@@ -96,7 +96,7 @@ def to_similar_query(bundle: Bundle, row: int, asked: SimilarRequest) -> Query:
     )
 
 
-def _conditions(bundle: Bundle, product: Product, names: Sequence[str], path: str) -> list[JsonValue]:
+def _conditions(bundle: Searchable, product: Product, names: Sequence[str], path: str) -> list[JsonValue]:
     """Return a condition for each named field, that what it holds is what `product` states."""
     for i, name in enumerate(names):
         column(bundle.fields, name, f"{path}[{i}]")

@@ -132,7 +132,7 @@ def test_damage_is_named(tmp_path, spoil):
     with pytest.raises(BundleError, match="lexical"):
         LexicalIndex.open(tmp_path, len(PRODUCTS))
     if spoil == "other":
-        path.write_text('{"language": "english", "terms": ["a"], "forms": ["a"]}')
+        path.write_text('{"language": "english", "terms": ["a"], "forms": ["a"], "lengths": [1, 1, 1, 1, 1]}')
         with pytest.raises(BundleError, match="do not fit"):
             LexicalIndex.open(tmp_path, len(PRODUCTS))
 

@@ -78,8 +78,8 @@ def test_a_changed_value_with_valid_json_is_noticed(folder):
 
 def test_other_format_versions_are_named(folder):
     path = folder / "manifest.json"
-    path.write_text(path.read_text().replace('"format_version": 2', '"format_version": 3'))
-    with pytest.raises(BundleError, match="format version 3 is unknown here: this reads 2"):
+    path.write_text(path.read_text().replace('"format_version": 3', '"format_version": 4'))
+    with pytest.raises(BundleError, match="format version 4 is unknown here: this reads 3"):
         read_manifest(folder)
 
 
