@@ -4,25 +4,22 @@
 Reading the feed is left to `indexer.catalogue`, writing what comes out to `indexer.build`.
 """
 
-import io
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from indexer.catalogue import BytesImage, CatalogueRow, ImageSource, PathImage, RejectedRow
+from indexer.product_encoding import entities_of, texts_of, thumbnail
 from models.encoder import Encoder, Vectors
 from models.picture import PictureError, PictureLimits, decode_picture
-from models.product import Product, TextField, canonical_text
+from models.product import Product
 
-THUMBNAIL_SIDE = 256
-THUMBNAIL_QUALITY = 85
 PIXELS_IN_FLIGHT = 200_000_000  # of decoded pictures waiting for the encoder: 600 MB of RGB
 
 Fetch = Callable[[str], bytes]
@@ -111,23 +108,6 @@ def encode_catalogue(
 def entities_of(products: Iterable[Product], encoder: Encoder) -> list[Mapping[str, str]]:
     """Return the entities that `encoder` is to read of each product."""
     return [product.entities(encoder.vocabularies) for product in products]
-
-
-def texts_of(products: Iterable[Product], encoder: Encoder) -> list[str]:
-    """Return the words that `encoder` is to read of each product."""
-    fields = [known for known in get_args(TextField) if known in encoder.text_fields]
-    ordered = sorted(fields, key=encoder.text_fields.index)
-    return [canonical_text(product, ordered) for product in products]
-
-
-def thumbnail(image: Image.Image) -> bytes:
-    """Return `image` as a JPEG whose longer side is at most 256 pixels."""
-    scale = min(1.0, THUMBNAIL_SIDE / max(image.size))
-    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-    small = image if size == image.size else image.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
-    buffer = io.BytesIO()
-    small.save(buffer, "JPEG", quality=THUMBNAIL_QUALITY)
-    return buffer.getvalue()
 
 
 def load_picture(source: ImageSource, options: EncodeOptions) -> bytes:

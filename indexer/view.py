@@ -31,6 +31,7 @@ from indexer.layers import Layer
 from indexer.manifest import SPACES, Manifest, Space
 from indexer.products import NO_ENTITY, fold_value
 from indexer.searchable import Products
+from indexer.updates import EncodedProduct
 from models.entities import EntityStatistics
 from models.product import Product
 
@@ -83,6 +84,14 @@ class View:
     def path(self) -> Path:
         """The bundle's folder."""
         return self.bundle.path
+
+    def encoded(self, product_id: str) -> EncodedProduct | None:
+        """Return a product with its vectors and thumbnails, None if there is none of this id."""
+        row = self.products.row_of(product_id)
+        if row is None:
+            return None
+        layer, within = self.products.place(row)
+        return layer.encoded(within, self.manifest.encoder.fingerprint)
 
     def picture_count(self, row: int) -> int:
         """Return how many pictures the product of `row` has."""

@@ -29,6 +29,8 @@ from service.search import SearchEngine
 from service.served import open_artefacts, serve, shake_hands
 from service.settings import Settings
 from service.telemetry import Metrics
+from service.updates import follow, open_log
+from service.writing import Writer
 
 STOREFRONT: Final = Path(__file__).parent / "storefront"
 
@@ -77,14 +79,14 @@ def _lifespan(settings: Settings, artefacts: Artefacts | None, metrics: Metrics,
         encoder, bundle = opened
         shake_hands(encoder, bundle)
         async with AsyncExitStack() as closing:
-            state = _open(settings, (encoder, bundle), metrics, life, closing)
+            state = await _open(settings, (encoder, bundle), metrics, life, closing)
             await _warm_up(state)
             yield state
 
     return lifespan
 
 
-def _open(
+async def _open(
     settings: Settings, artefacts: Artefacts, metrics: Metrics, life: Lifecycle, closing: AsyncExitStack
 ) -> AppState:
     """Open what requests need; `closing` lets go of it, the latest first."""
@@ -102,7 +104,16 @@ def _open(
     timeout_ms = settings.request_timeout_ms
     engine = SearchEngine(served, embedder, ranking, metrics, timeout_ms=timeout_ms, log_queries=settings.log_queries)
     readiness = Readiness(engine, embedder, ranking, life, keep_ms=settings.ready_cache_ms, timeout_ms=timeout_ms)
-    return {"engine": engine, "readiness": readiness, "metrics": metrics}
+    writer = None
+    log = open_log(settings)
+    if log is not None:
+        follower = follow(log, encoder, bundle, engine, metrics)
+        closing.push_async_callback(asyncio.to_thread, follower.close)
+        limits = (settings.max_waiting, settings.write_timeout_ms / 1000)
+        writer = Writer(engine, embedder, pictures, log, follower, metrics, limits)
+        closing.push_async_callback(writer.close)
+        await asyncio.to_thread(follower.start)
+    return {"engine": engine, "readiness": readiness, "metrics": metrics, "writer": writer}
 
 
 async def _warm_up(state: AppState) -> None:

@@ -147,7 +147,11 @@ class Embedder:
             ServiceError: it is no picture the service reads.
         """
         async with self._pictures.decoded(data, "image") as image:
-            return single_term(IMAGE_TERM, await self._images.submit(image))
+            return single_term(IMAGE_TERM, await self.encode_picture(image))
+
+    async def encode_picture(self, image: Image) -> Vectors:
+        """Return the vector of a picture, `(d,) float32`, encoded now."""
+        return await self._images.submit(image)
 
     async def close(self) -> None:
         """Answer what was admitted and end the worker threads."""

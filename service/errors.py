@@ -21,8 +21,10 @@ class ProblemType(StrEnum):
     UNSUPPORTED_MEDIA = "unsupported-media-type"
     INVALID_REQUEST = "invalid-request"
     RATE_LIMITED = "rate-limited"
+    CONFLICT = "conflict"
     CALLER_GONE = "caller-gone"
     INTERNAL = "internal-error"
+    UNAVAILABLE = "unavailable"
     OVERLOADED = "overloaded"
     DEADLINE = "deadline-exceeded"
     HTTP = "http-error"
@@ -33,12 +35,14 @@ PROBLEMS: Mapping[ProblemType, tuple[int, str]] = {
     ProblemType.NOT_FOUND: (404, "There is nothing here"),
     ProblemType.METHOD_NOT_ALLOWED: (405, "This method is not allowed here"),
     ProblemType.BODY_TIMEOUT: (408, "The body took too long to arrive"),
+    ProblemType.CONFLICT: (409, "The product has another version"),
     ProblemType.TOO_LARGE: (413, "The body or a part of it is too large"),
     ProblemType.UNSUPPORTED_MEDIA: (415, "This media type is not supported"),
     ProblemType.INVALID_REQUEST: (422, "The request is not valid"),
     ProblemType.RATE_LIMITED: (429, "Too many requests from this caller"),
     ProblemType.CALLER_GONE: (499, "The caller has gone"),
     ProblemType.INTERNAL: (500, "Something went wrong here"),
+    ProblemType.UNAVAILABLE: (503, "Something this needs cannot be reached"),
     ProblemType.OVERLOADED: (503, "The service is overloaded"),
     ProblemType.DEADLINE: (504, "The answer took too long"),
 }
@@ -112,6 +116,18 @@ class OverloadedError(ServiceError):
     """More is waiting than the service can answer in time."""
 
     problem = ProblemType.OVERLOADED
+
+
+class ConflictError(ServiceError):
+    """The product has another version than the caller counts on."""
+
+    problem = ProblemType.CONFLICT
+
+
+class UnavailableError(ServiceError):
+    """Something the request needs cannot be reached now."""
+
+    problem = ProblemType.UNAVAILABLE
 
 
 class DeadlineError(ServiceError):

@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import orjson
 import structlog
@@ -90,7 +91,7 @@ def from_validation_error(error: RequestValidationError) -> Problem:
     if first["type"] == "json_invalid" and isinstance(first["loc"][-1], int):
         detail = f"The body is not JSON: {first['ctx']['error']} at character {first['loc'][-1]}."
         return problem(ProblemType.MALFORMED_BODY, detail, [FieldError("body", detail)])
-    errors = tuple(FieldError(dotted(fault["loc"]), _message(fault)) for fault in faults)
+    errors = tuple(FieldError(dotted(fault["loc"]), message_of(fault)) for fault in faults)
     detail = "; ".join(f"{fault.path}: {fault.message}" for fault in errors[:3])
     return problem(ProblemType.INVALID_REQUEST, detail, errors)
 
@@ -109,7 +110,8 @@ def dotted(location: Iterable[str | int]) -> str:
     return path or str(where)
 
 
-def _message(fault: Mapping[str, object]) -> str:
+def message_of(fault: Mapping[str, Any]) -> str:
+    """Return what a validator says of a field, without its own vocabulary."""
     if fault["type"] == "extra_forbidden":
         return "unknown field"
     return str(fault["msg"]).removeprefix("Value error, ")

@@ -56,6 +56,7 @@ class Verdict:
 
     checks: tuple[Check, ...]
     served: Served
+    lacking: frozenset[str] = frozenset()
 
     @property
     def ready(self) -> bool:
@@ -102,7 +103,7 @@ class Readiness:
             self._run("image", self._image(served, row)),
             self._run("retrieval", self._retrieval(served, row)),
         )
-        return Verdict(tuple(checks), served)
+        return Verdict(tuple(checks), served, self._engine.lacking)
 
     async def _run(self, name: CheckName, work: Coroutine[object, object, None]) -> Check:
         """Return the outcome of one check, whatever way it fails."""

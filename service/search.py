@@ -6,16 +6,18 @@ the ranking pool; the event loop only waits.
 
 import asyncio
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 
 import structlog
 
 from indexer.ranking import FilterStrategy
+from indexer.searchable import Searchable
 from indexer.suggest import Suggestions
 from service.embed import Account, Embedder
 from service.errors import DeadlineError, InvalidRequestError
 from service.facets import Facet
+from service.filters import Filters
 from service.mixture import Mixture, mix
 from service.pools import BoundedPool
 from service.query import Query
@@ -91,11 +93,26 @@ class SearchEngine:
         self._metrics = metrics
         self._timeout_s = timeout_ms / 1000
         self._log_queries = log_queries
+        self._lacks: Callable[[], Iterable[str]] = tuple
 
     @property
     def served(self) -> Served:
         """What new requests are answered from."""
         return self._served
+
+    @property
+    def lacking(self) -> frozenset[str]:
+        """What all answers go without at present."""
+        return frozenset(self._lacks())
+
+    def serve(self, view: Searchable) -> None:
+        """Answer new requests from `view`, the same bundle as it is now; those that run go on as they began."""
+        self._served = replace(self._served, bundle=view, filters=Filters(view.fields))
+        self._metrics.products(view.count)
+
+    def ask_lacking(self, lacks: Callable[[], Iterable[str]]) -> None:
+        """Ask `lacks` what answers go without, whenever one is given."""
+        self._lacks = lacks
 
     async def search(self, query: Query) -> Answer:
         """Return the best hits for `query`.
@@ -159,7 +176,7 @@ class SearchEngine:
             strategy=retrieved.strategy,
             served=served,
             timings=timings,
-            degraded=tuple(sorted(account.degraded)),
+            degraded=tuple(sorted(account.degraded | self.lacking)),
         )
 
     async def _mixture(

@@ -6,6 +6,7 @@ A request takes the reference once and uses nothing else, so that no answer ever
 from dataclasses import dataclass
 
 from indexer.bundle import Bundle, BundleError, current_bundle
+from indexer.searchable import Searchable
 from indexer.suggest import Suggester
 from models.checkpoint import CheckpointError, load_encoder
 from models.encoder import Encoder
@@ -24,7 +25,7 @@ class Served:
     """One bundle, the encoder that made it, and what reads, completes, filters and remembers queries for them."""
 
     encoder: Encoder
-    bundle: Bundle
+    bundle: Searchable
     reader: Reader
     cache: TermsCache
     filters: Filters

@@ -37,11 +37,21 @@ class LogLevel(StrEnum):
     ERROR = "error"
 
 
+_SCHEMES = ("redis://", "rediss://", "unix://")
+
+
 def _redis_scheme(url: SecretStr) -> SecretStr:
-    if not url.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
+    if not url.get_secret_value().startswith(_SCHEMES):
         msg = "must start with redis://, rediss:// or unix://"
         raise ValueError(msg)
     return url
+
+
+def _log_place(place: SecretStr) -> SecretStr:
+    if place.get_secret_value() not in {"auto", "file", "off"} and not place.get_secret_value().startswith(_SCHEMES):
+        msg = "must be auto, file, off, or start with redis://, rediss:// or unix://"
+        raise ValueError(msg)
+    return place
 
 
 class Settings(BaseSettings):
@@ -92,6 +102,16 @@ class Settings(BaseSettings):
     cache_timeout_ms: Positive = Field(20, description="A cache that takes longer counts as a miss.")
     cache_ttl_s: Positive = Field(86_400, description="How long Redis keeps a query vector.")
 
+    update_log: Annotated[SecretStr, AfterValidator(_log_place)] = Field(
+        SecretStr("auto"),
+        description="Where changes of products are kept: a Redis, `file` in the data folder, `off`, or `auto`: the "
+        "Redis of CATALENS_REDIS_URL if there is one, else the file.",
+    )
+    update_log_name: str = Field(
+        "default", max_length=100, pattern=r"^[\w.-]+$", description="Tells shops that share a Redis apart."
+    )
+    write_timeout_ms: Positive = Field(60_000, description="A batch of changes that takes longer is given up (504).")
+
 
 def variable(field: str) -> str:
     """Return the environment variable of a field."""
@@ -130,6 +150,6 @@ def _one_line(error: ValidationError) -> str:
     faults = []
     for fault in error.errors(include_url=False):
         field = str(fault["loc"][0])
-        shown = "" if field == "redis_url" else f" (got {fault['input']!r})"
+        shown = "" if field in {"redis_url", "update_log"} else f" (got {fault['input']!r})"
         faults.append(f"{variable(field)} or {flag(field)}: {fault['msg'].removeprefix('Value error, ')}{shown}")
     return "; ".join(faults)

@@ -48,6 +48,10 @@ class Metrics:
         self._depth = self._gauge("queue_depth", "Items waiting or running at a stage.", "stage")
         self._info = self._gauge("index_info", "1 for the index being served.", "bundle", "model", "fingerprint")
         self._products = self._gauge("index_products", "Products in the index being served.")
+        self._applied = self._counter("updates_applied", "Changes of products applied.")
+        self._apply_seconds = self._histogram("updates_apply_duration_seconds", "Time to apply some.", _SECONDS)
+        self._changed = self._gauge("updates_rows", "Products changed since the index was built, searched one by one.")
+        self._behind = self._gauge("updates_behind", "Changes in the log that are not applied yet.")
 
     def _counter(self, name: str, says: str, *labels: str) -> Counter:
         return Counter(f"catalens_{name}", says, labels, registry=self.registry)
@@ -89,7 +93,21 @@ class Metrics:
         """Say which index is served."""
         self._info.clear()
         self._info.labels(bundle, model, fingerprint).set(1)
-        self._products.set(products)
+        self.products(products)
+
+    def products(self, count: int) -> None:
+        """Say how many products are served."""
+        self._products.set(count)
+
+    def applied(self, changes: int, changed: int, seconds: float) -> None:
+        """Count changes applied together; `changed` products stand beside the index now."""
+        self._applied.inc(changes)
+        self._changed.set(changed)
+        self._apply_seconds.observe(seconds)
+
+    def behind(self, changes: int) -> None:
+        """Say how many changes are not applied yet."""
+        self._behind.set(changes)
 
     def render(self) -> bytes:
         """Return all metrics in Prometheus's text format."""

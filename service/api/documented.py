@@ -51,6 +51,7 @@ def document(app: FastAPI) -> None:
         if "examples" not in components:
             components["examples"] = {name: {"value": value} for name, value in examples.ANSWERS.items()}
             components["schemas"]["SearchRequest"]["examples"] = examples.SEARCH_REQUESTS
+            components["schemas"]["ProductsRequest"]["examples"] = examples.PRODUCTS_REQUESTS
             schema = TypeAdapter(ProblemView).json_schema(ref_template="#/components/schemas/{model}")
             components["schemas"].update(schema.pop("$defs"))
             components["schemas"]["Problem"] = schema

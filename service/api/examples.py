@@ -21,6 +21,16 @@ SEARCH_REQUESTS: Final[list[Any]] = [
     },
 ]
 
+PRODUCTS_REQUESTS: Final[list[Any]] = [
+    {
+        "products": [
+            {"id": "10017413", "price": 79.0, "in_stock": False, "partial": True},
+            {"id": "10020000", "title": "Red wool scarf", "brand": "Ember", "category": "Scarves", "price": 25.0},
+            {"id": "10011111", "delete": True, "if_version": 3},
+        ]
+    },
+]
+
 PRODUCT: Final = {
     "id": "10017413",
     "title": "Diesel slim fit jeans",
@@ -114,10 +124,27 @@ SUGGEST_RESPONSE: Final = {
 }
 
 
-ExampleName = Literal["Search", "Product", "Ready", "Suggest"]
+PRODUCTS_RESPONSE: Final = {
+    "results": [
+        {"id": "10017413", "status": 200, "version": 8, "errors": []},
+        {
+            "id": "10020000",
+            "status": 422,
+            "version": None,
+            "errors": [{"path": "products[1].price", "message": "Input should be greater than or equal to 0"}],
+        },
+    ],
+    "stored": 1,
+    "failed": 1,
+    "index": _INDEX,
+}
+
+ExampleName = Literal["Search", "Product", "Products", "Deleted", "Ready", "Suggest"]
 ANSWERS: Final[dict[ExampleName, Any]] = {
     "Search": SEARCH_RESPONSE,
     "Product": PRODUCT_RESPONSE,
+    "Products": PRODUCTS_RESPONSE,
+    "Deleted": {"id": "10011111", "version": 4, "index": _INDEX},
     "Ready": READY_RESPONSE,
     "Suggest": SUGGEST_RESPONSE,
 }

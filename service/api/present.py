@@ -18,6 +18,7 @@ from service.api.views import (
     Hit,
     IndexView,
     LinkedEntityView,
+    ProductsResponse,
     ProductView,
     ReadyResponse,
     SearchResponse,
@@ -27,6 +28,7 @@ from service.api.views import (
 )
 from service.embed import CACHE
 from service.facets import Facet
+from service.items import ItemResult
 from service.mixture import Term
 from service.readiness import Verdict
 from service.retrieve import Found
@@ -82,6 +84,25 @@ def product_view(
     return cast("ProductView", view)
 
 
+def products_view(results: Sequence[ItemResult], served: Served) -> ProductsResponse:
+    """Return the results of a batch as the wire has them."""
+    stored = sum(result.seq is not None for result in results)
+    return {
+        "results": [
+            {
+                "id": result.id,
+                "status": result.status,
+                "version": result.version,
+                "errors": [{"path": error.path, "message": error.message} for error in result.errors],
+            }
+            for result in results
+        ],
+        "stored": stored,
+        "failed": len(results) - stored,
+        "index": index_view(served),
+    }
+
+
 def suggest_view(suggestions: Suggestions, served: Served) -> SuggestResponse:
     """Return suggestions as the wire has them."""
     return {
@@ -99,7 +120,7 @@ def ready_view(verdict: Verdict) -> ReadyResponse:
             {"name": check.name, "ok": check.ok, "detail": check.detail, "ms": check.ms} for check in verdict.checks
         ],
         "index": index_view(verdict.served),
-        "degraded": [] if verdict.served.cache.available else [CACHE],
+        "degraded": sorted({*verdict.lacking, *([] if verdict.served.cache.available else [CACHE])}),
     }
 
 

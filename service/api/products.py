@@ -7,20 +7,24 @@ from urllib.parse import unquote
 from fastapi import APIRouter, Depends, Header, Path, Query, Request
 from starlette.responses import Response
 
+from indexer.updates import Kind
+from service.api.bodies import BODY_PROBLEMS, json_only
 from service.api.connection import while_connected
 from service.api.documented import answered, problems
-from service.api.present import index_view, json_response, product_view, search_view
+from service.api.present import index_view, json_response, product_view, products_view, search_view
 from service.api.requests import to_similar_query
-from service.api.schemas import SimilarRequest
-from service.api.state import Engine
-from service.api.views import ProductResponse, SearchResponse
-from service.errors import NotFoundError, ProblemType
+from service.api.schemas import ProductsRequest, SimilarRequest
+from service.api.state import Engine, ProductsWriter, writer_of
+from service.api.views import DeletedResponse, ProductResponse, ProductsResponse, SearchResponse
+from service.errors import PROBLEMS, ConflictError, NotFoundError, ProblemType
+from service.items import Item, read_items
 from service.served import Served
 
 router = APIRouter(prefix="/v1/products", tags=["products"])
 
 _CACHE_CONTROL = "public, max-age=300, stale-while-revalidate=86400"
 _PROBLEMS = problems(ProblemType.NOT_FOUND, ProblemType.INVALID_REQUEST)
+_WRITE_PROBLEMS = problems(ProblemType.UNAVAILABLE, ProblemType.DEADLINE)
 
 
 async def _decoded(product_id: Annotated[str, Path(alias="id", description="Product id, percent-encoded.")]) -> str:
@@ -28,6 +32,9 @@ async def _decoded(product_id: Annotated[str, Path(alias="id", description="Prod
 
 
 ProductId = Annotated[str, Depends(_decoded)]
+Wait = Annotated[bool, Query(description="Answer when searches here see the change; otherwise a moment before.")]
+IfVersion = Annotated[int | None, Query(ge=0, description="The version the product must have.")]
+Version = Annotated[bool, Query(description="Also return the product's version, for `if_version`.")]
 
 
 def _row(served: Served, product_id: str) -> int:
@@ -38,18 +45,59 @@ def _row(served: Served, product_id: str) -> int:
     return row
 
 
+@router.put(
+    "",
+    summary="Change products",
+    response_model=ProductsResponse,
+    dependencies=[Depends(json_only)],
+    responses={200: answered("Products", "What became of each change."), **BODY_PROBLEMS, **_WRITE_PROBLEMS},
+)
+async def change(asked: ProductsRequest, engine: Engine, writer: ProductsWriter, *, wait: Wait = False) -> Response:
+    """Add, replace, change and delete products: a batch, each with its own result. What has status 200 is on disk."""
+    results = await writer.write(read_items(asked.products, "products"), wait=wait)
+    return json_response(products_view(results, engine.served))
+
+
+@router.delete(
+    "/{id}",
+    summary="Delete a product",
+    response_model=DeletedResponse,
+    responses={
+        200: answered("Deleted", "The product is no more."),
+        **_PROBLEMS,
+        **problems(ProblemType.CONFLICT),
+        **_WRITE_PROBLEMS,
+    },
+)
+async def delete(
+    product_id: ProductId, engine: Engine, writer: ProductsWriter, *, if_version: IfVersion = None, wait: Wait = False
+) -> Response:
+    """Delete one product; it stays so when the catalogue is indexed again."""
+    item = Item("id", product_id, Kind.DELETE, if_version=if_version)
+    [result] = await writer.write([item], wait=wait)
+    if result.status == PROBLEMS[ProblemType.NOT_FOUND][0]:
+        msg = f"There is no product {product_id!r}."
+        raise NotFoundError(msg, path="id")
+    if result.seq is None:
+        msg = f"The product has version {result.version}."
+        raise ConflictError(msg, path="if_version")
+    return json_response({"id": product_id, "version": result.version, "index": index_view(engine.served)})
+
+
 @router.get(
     "/{id}",
     summary="Product",
     response_model=ProductResponse,
-    responses={200: answered("Product", "The product."), **_PROBLEMS},
+    responses={200: answered("Product", "The product."), **_PROBLEMS, **problems(ProblemType.UNAVAILABLE)},
 )
-async def product(product_id: ProductId, engine: Engine) -> Response:
+async def product(request: Request, product_id: ProductId, engine: Engine, *, version: Version = False) -> Response:
     """Return one product as the catalogue states it."""
+    number = await writer_of(request).version(product_id) if version else None
     served = engine.served
     row = _row(served, product_id)
     view = product_view(served.bundle.products[row], row, served.bundle)
-    return json_response({"product": view, "index": index_view(served)})
+    stated = {} if number is None else {"version": number}
+    return json_response({"product": view, **stated, "index": index_view(served)})
 
 
 @router.get(

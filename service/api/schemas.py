@@ -208,6 +208,21 @@ class SimilarRequest(BaseModel):
     explain: bool = False
 
 
+class ProductsRequest(Request):
+    """Changes of products, each read by itself: one that is at fault holds none of the others up."""
+
+    products: Annotated[
+        list[dict[str, JsonValue]],
+        Field(
+            min_length=1,
+            max_length=1_000,
+            description="Whole products; with `partial: true`, the fields to change (null: no value); with "
+            "`delete: true`, the id alone. `if_version` is the version the product must have. `images` are data-URIs, "
+            "URLs where the server fetches them, or pictures the product has already.",
+        ),
+    ]
+
+
 class SuggestRequest(BaseModel):
     """The query string of a request for suggestions."""
 

@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Form, Query, Request
 from starlette.responses import Response
 
+from service.api.bodies import BODY_PROBLEMS, form_only, json_only
 from service.api.connection import while_connected
 from service.api.documented import answered, problems
 from service.api.present import json_response, search_view, suggest_view
@@ -12,39 +13,9 @@ from service.api.requests import to_image_query, to_query
 from service.api.schemas import ImageSearchForm, SearchRequest, SuggestRequest
 from service.api.state import Engine
 from service.api.views import SearchResponse, SuggestResponse
-from service.errors import ProblemType, UnsupportedMediaError
+from service.errors import ProblemType
 
 router = APIRouter(prefix="/v1", tags=["search"])
-
-_PROBLEMS = problems(
-    ProblemType.MALFORMED_BODY,
-    ProblemType.BODY_TIMEOUT,
-    ProblemType.TOO_LARGE,
-    ProblemType.UNSUPPORTED_MEDIA,
-    ProblemType.INVALID_REQUEST,
-    ProblemType.OVERLOADED,
-    ProblemType.DEADLINE,
-)
-
-
-def _media_type(request: Request) -> str:
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
-
-
-async def json_only(request: Request) -> None:
-    """Refuse a body that does not say it is JSON. An absent one is the schema's to refuse."""
-    media = _media_type(request)
-    is_json = media.startswith("application/") and media.endswith(("/json", "+json"))
-    if not is_json and await request.body():
-        msg = "The body must be application/json."
-        raise UnsupportedMediaError(msg, path="body")
-
-
-async def form_only(request: Request) -> None:
-    """Refuse a body that is no form with files."""
-    if _media_type(request) != "multipart/form-data":
-        msg = "The body must be multipart/form-data."
-        raise UnsupportedMediaError(msg, path="body")
 
 
 @router.post(
@@ -52,7 +23,7 @@ async def form_only(request: Request) -> None:
     summary="Search",
     response_model=SearchResponse,
     dependencies=[Depends(json_only)],
-    responses={200: answered("Search", "Hits, best first."), **_PROBLEMS},
+    responses={200: answered("Search", "Hits, best first."), **BODY_PROBLEMS},
 )
 async def search(request: Request, asked: SearchRequest, engine: Engine) -> Response:
     """Find products by words, a picture, products of the catalogue, or a weighted mixture of them."""
@@ -65,7 +36,7 @@ async def search(request: Request, asked: SearchRequest, engine: Engine) -> Resp
     summary="Search with a picture file",
     response_model=SearchResponse,
     dependencies=[Depends(form_only)],
-    responses={200: answered("Search", "Hits, best first."), **_PROBLEMS},
+    responses={200: answered("Search", "Hits, best first."), **BODY_PROBLEMS},
 )
 async def search_image(request: Request, asked: Annotated[ImageSearchForm, Form()], engine: Engine) -> Response:
     """Find products by a picture sent as a file, alone or weighed against words."""

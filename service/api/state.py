@@ -5,9 +5,11 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 from typing_extensions import TypedDict
 
+from service.errors import UnavailableError
 from service.readiness import Readiness
 from service.search import SearchEngine
 from service.telemetry import Metrics
+from service.writing import Writer
 
 
 class AppState(TypedDict):
@@ -16,6 +18,7 @@ class AppState(TypedDict):
     engine: SearchEngine
     readiness: Readiness
     metrics: Metrics
+    writer: Writer | None
 
 
 def app_state(request: Request) -> AppState:
@@ -31,10 +34,28 @@ async def _readiness(request: Request) -> Readiness:
     return app_state(request)["readiness"]
 
 
+def writer_of(request: Request) -> Writer:
+    """Return what stores changes.
+
+    Raises:
+        UnavailableError: the server takes none.
+    """
+    writer = app_state(request)["writer"]
+    if writer is None:
+        msg = "This server takes no changes of products: its update log is off."
+        raise UnavailableError(msg)
+    return writer
+
+
+async def _writer(request: Request) -> Writer:
+    return writer_of(request)
+
+
 async def _metrics(request: Request) -> Metrics:
     return app_state(request)["metrics"]
 
 
 Engine = Annotated[SearchEngine, Depends(_engine)]
+ProductsWriter = Annotated[Writer, Depends(_writer)]
 ReadinessProbe = Annotated[Readiness, Depends(_readiness)]
 MetricsRegistry = Annotated[Metrics, Depends(_metrics)]

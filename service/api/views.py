@@ -145,9 +145,36 @@ class SearchResponse(TypedDict):
 
 
 class ProductResponse(TypedDict):
-    """One product."""
+    """One product, with its version where that was asked for."""
 
     product: ProductView
+    version: NotRequired[int]
+    index: IndexView
+
+
+class ItemView(TypedDict):
+    """What became of a change: its status as HTTP's, the product's version where it is known, and what was wrong."""
+
+    id: str | None
+    status: int
+    version: int | None
+    errors: list["FieldErrorView"]
+
+
+class ProductsResponse(TypedDict):
+    """What became of each change, in order, and how many are stored, for good, and how many are not."""
+
+    results: list[ItemView]
+    stored: int
+    failed: int
+    index: IndexView
+
+
+class DeletedResponse(TypedDict):
+    """A product that is no more, and the version of that."""
+
+    id: str
+    version: int
     index: IndexView
 
 

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from indexer.catalogue import BytesImage, CatalogueRow, PathImage, RejectedRow, UrlImage
-from indexer.encode import EncodedBatch, EncodeOptions, encode_catalogue, entities_of, texts_of, thumbnail
+from indexer.encode import EncodedBatch, EncodeOptions, encode_catalogue
+from indexer.product_encoding import entities_of, texts_of, thumbnail
 from models.picture import PictureLimits, decode_picture
 from models.product import Product
 
