@@ -1,4 +1,4 @@
-"""`python -m indexer build|convert|evaluate|publish|rollback|status|verify`: the command line of the indexer.
+"""`python -m indexer build|convert|evaluate|publish|rollback|status|updates|verify`: the command line of the indexer.
 
 Reads flags and prints; all else is left to the modules of this package, which are imported only when they
 are needed, after the threads are set up.
@@ -19,6 +19,7 @@ import click
 
 from indexer.cli import DATA_DIR, DEVICE, ENCODER, JSON, PATH, load, one_line_on_failure, opened_bundle, print_result
 from indexer.evaluate_cli import evaluate
+from indexer.updates_cli import FEED_AS_OF, REDIS_URL, UPDATE_LOG, UPDATE_LOG_NAME, fold_of, opened_log, updates
 
 if TYPE_CHECKING:
     from indexer.flags import BuildFlags
@@ -84,6 +85,10 @@ _BUILD_FLAGS = (
         help="Threads that fetch and decode pictures.",
     ),
     click.option("--seed", default=0, show_default=True, help="Of index training and samples."),
+    UPDATE_LOG,
+    UPDATE_LOG_NAME,
+    REDIS_URL,
+    FEED_AS_OF,
     click.option("--publish", "publish_it", is_flag=True, help="Publish the bundle if it passes the gate."),
     JSON,
 )
@@ -112,6 +117,10 @@ def build(
     encoder: str,
     device: str,
     publish_it: bool,
+    update_log: str,
+    update_log_name: str,
+    redis_url: str | None,
+    feed_as_of: str | None,
     as_json: bool,
     **flags: "Unpack[BuildFlags]",
 ) -> None:
@@ -124,15 +133,20 @@ def build(
     from indexer.publish import publish as make_current
 
     with one_line_on_failure():
-        options = build_options(catalogue, data_dir, **flags)
+        log = opened_log(update_log, redis_url, update_log_name, data_dir)
+        options = build_options(catalogue, data_dir, fold_of(log, feed_as_of), **flags)
         bar = show.ProgressBar(feed_length(find_feed(catalogue)) if sys.stderr.isatty() else None)
         try:
             built = run(load(encoder, device), options, bar)
         finally:
             bar.close()
+            if log is not None:
+                log.close()
         entry = None
         if not as_json:
             click.echo(show.built(built))
+            if options.updates is not None:
+                click.echo(show.folded(options.updates))
         if publish_it:
             entry = make_current(data_dir, built.manifest.id)
     manifest = built.manifest.model_dump(mode="json", exclude={"files", "checksum"})
@@ -245,6 +259,7 @@ def convert(
 
 
 main.add_command(evaluate)
+main.add_command(updates)
 
 
 if __name__ == "__main__":

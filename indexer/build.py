@@ -34,6 +34,7 @@ from indexer.bundle import (
 from indexer.catalogue import CatalogueOptions, RejectedRow, find_feed, read_catalogue
 from indexer.encode import EncodedBatch, EncodeOptions, encode_catalogue
 from indexer.evaluate import Report, measure, sample_queries
+from indexer.fold import Fold
 from indexer.index import FaissIndex, Recipe
 from indexer.lexical import write_lexical
 from indexer.locking import LockedError, locked
@@ -110,7 +111,7 @@ class BuildOptions:
         reading: how the feed is read.
         encoding: how products are encoded.
         fusion: weights by query kind, in place of the calibrated or default ones.
-        log_position: position of the update log that the catalogue already includes.
+        updates: what an update log changes of the catalogue; None: nothing.
     """
 
     catalogue: Path
@@ -121,7 +122,7 @@ class BuildOptions:
     reading: CatalogueOptions = field(default_factory=CatalogueOptions)
     encoding: EncodeOptions = field(default_factory=EncodeOptions)
     fusion: Mapping[QueryKind, FusionWeights] = field(default_factory=dict)
-    log_position: str | None = None
+    updates: Fold | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +224,7 @@ class _Build:
             RejectWriter(options.data_dir / REJECTS, options.bad_rows) as rejects,
         ):
             read = read_catalogue(self._feed, options.reading)
+            read = read if options.updates is None else options.updates.rows(read)
             for item in encode_catalogue(read, self._encoder, options.encoding):
                 if isinstance(item, RejectedRow):
                     rejects.add(item, products.written)
@@ -274,7 +276,7 @@ class _Build:
             counts=counts,
             indexes=records,
             fusion={**DEFAULT_FUSION, **self._options.fusion},
-            log_position=self._options.log_position,
+            log_position=str(updates.position) if (updates := self._options.updates) else None,
             files={},
         )
 

@@ -5,7 +5,7 @@ Reading the feed is left to `indexer.catalogue`, writing what comes out to `inde
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
@@ -103,11 +103,6 @@ def encode_catalogue(
             waiting = []
     if waiting:
         yield _encode(waiting, encoder, chosen.batch)
-
-
-def entities_of(products: Iterable[Product], encoder: Encoder) -> list[Mapping[str, str]]:
-    """Return the entities that `encoder` is to read of each product."""
-    return [product.entities(encoder.vocabularies) for product in products]
 
 
 def load_picture(source: ImageSource, options: EncodeOptions) -> bytes:

@@ -8,6 +8,7 @@ from indexer.build import BuildOptions
 from indexer.catalogue import CatalogueOptions
 from indexer.encode import EncodeOptions, Fetch, PictureUnavailableError
 from indexer.fetch import FetchError, FetchLimits, FetchPolicy, guarded_get
+from indexer.fold import Fold
 from indexer.manifest import FusionWeights, QueryKind
 from indexer.rejects import BadRowLimit
 from models.picture import PictureLimits
@@ -107,8 +108,10 @@ def fetcher(limits: PictureLimits) -> Fetch:
     return fetch
 
 
-def build_options(catalogue: Path, data_dir: Path, **flags: Unpack[BuildFlags]) -> BuildOptions:
-    """Return the options that the flags of the same names describe.
+def build_options(
+    catalogue: Path, data_dir: Path, updates: Fold | None = None, **flags: Unpack[BuildFlags]
+) -> BuildOptions:
+    """Return the options that the flags of the same names describe, and what is to be folded in.
 
     Raises:
         FlagError: a flag does not say what it should.
@@ -135,4 +138,5 @@ def build_options(catalogue: Path, data_dir: Path, **flags: Unpack[BuildFlags]) 
             fetch=fetcher(limits) if flags["fetch_images"] else None,
         ),
         fusion=fusion(flags["image_weight"]),
+        updates=updates,
     )

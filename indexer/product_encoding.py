@@ -1,7 +1,7 @@
 """What the encoder is given of one product, and what is kept of its pictures, in building and in serving alike."""
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Final, get_args
 
@@ -29,6 +29,11 @@ def encode_anew(encoded: EncodedProduct, encoder: Encoder) -> EncodedProduct:
     return replace(
         encoded, text=text.astype(np.float16), images=images.astype(np.float16), fingerprint=encoder.fingerprint
     )
+
+
+def entities_of(products: Iterable[Product], encoder: Encoder) -> list[Mapping[str, str]]:
+    """Return the entities that `encoder` is to read of each product."""
+    return [product.entities(encoder.vocabularies) for product in products]
 
 
 def texts_of(products: Iterable[Product], encoder: Encoder) -> list[str]:

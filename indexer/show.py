@@ -8,6 +8,7 @@ from tqdm import tqdm
 
 from indexer.build import Built
 from indexer.evaluate import Report
+from indexer.fold import Fold
 from indexer.judged import Judgement
 from indexer.publish import BundleStatus, HistoryEntry, Status
 
@@ -59,6 +60,14 @@ def built(result: Built) -> str:
         for space, r in result.manifest.indexes.items()
     ]
     return "\n".join([head, *recipes, report(result.report)])
+
+
+def folded(fold: Fold) -> str:
+    """Return what an update log changed of a catalogue in words."""
+    return (
+        f"  update log: {fold.put} products put, {fold.changed} changed, {fold.deleted} deleted; "
+        f"up to change {fold.position.seq}"
+    )
 
 
 def report(measured: Report) -> str:

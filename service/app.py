@@ -29,7 +29,7 @@ from service.search import SearchEngine
 from service.served import open_artefacts, serve, shake_hands
 from service.settings import Settings
 from service.telemetry import Metrics
-from service.updates import follow, open_log
+from service.updates import follow, log_of
 from service.writing import Writer
 
 STOREFRONT: Final = Path(__file__).parent / "storefront"
@@ -105,7 +105,7 @@ async def _open(
     engine = SearchEngine(served, embedder, ranking, metrics, timeout_ms=timeout_ms, log_queries=settings.log_queries)
     readiness = Readiness(engine, embedder, ranking, life, keep_ms=settings.ready_cache_ms, timeout_ms=timeout_ms)
     writer = None
-    log = open_log(settings)
+    log = log_of(settings)
     if log is not None:
         follower = follow(log, encoder, bundle, engine, metrics)
         closing.push_async_callback(asyncio.to_thread, follower.close)

@@ -13,6 +13,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from indexer.update_logs import PLACES, SCHEMES
 from service.errors import StartupError
 
 PREFIX = "CATALENS_"
@@ -37,18 +38,15 @@ class LogLevel(StrEnum):
     ERROR = "error"
 
 
-_SCHEMES = ("redis://", "rediss://", "unix://")
-
-
 def _redis_scheme(url: SecretStr) -> SecretStr:
-    if not url.get_secret_value().startswith(_SCHEMES):
+    if not url.get_secret_value().startswith(SCHEMES):
         msg = "must start with redis://, rediss:// or unix://"
         raise ValueError(msg)
     return url
 
 
 def _log_place(place: SecretStr) -> SecretStr:
-    if place.get_secret_value() not in {"auto", "file", "off"} and not place.get_secret_value().startswith(_SCHEMES):
+    if place.get_secret_value() not in PLACES and not place.get_secret_value().startswith(SCHEMES):
         msg = "must be auto, file, off, or start with redis://, rediss:// or unix://"
         raise ValueError(msg)
     return place

@@ -1,13 +1,10 @@
 """Which update log the settings name, opened, followed and written to."""
 
-from pathlib import Path
-
 from indexer.bundle import Bundle
 from indexer.live import LiveCatalogue
 from indexer.product_encoding import encode_anew
+from indexer.update_logs import open_log
 from indexer.updates import UpdateLog
-from indexer.updates_redis import RedisLog
-from indexer.updates_sqlite import FILE, SqliteLog
 from models.encoder import Encoder
 from service.following import UPDATES, Follower
 from service.search import SearchEngine
@@ -15,16 +12,14 @@ from service.settings import Settings
 from service.telemetry import Metrics
 
 
-def open_log(settings: Settings) -> UpdateLog | None:
+def log_of(settings: Settings) -> UpdateLog | None:
     """Return the log that `settings` name, None if they want none; it need not be reachable."""
-    place = settings.update_log.get_secret_value()
-    if place == "off":
-        return None
-    if place == "auto" and settings.redis_url is not None:
-        place = settings.redis_url.get_secret_value()
-    if place in {"auto", "file"}:
-        return SqliteLog(Path(settings.data_dir) / FILE)
-    return RedisLog(place, settings.update_log_name)
+    return open_log(
+        settings.update_log.get_secret_value(),
+        data_dir=settings.data_dir,
+        redis_url=settings.redis_url.get_secret_value() if settings.redis_url is not None else None,
+        name=settings.update_log_name,
+    )
 
 
 def follow(log: UpdateLog, encoder: Encoder, bundle: Bundle, engine: SearchEngine, metrics: Metrics) -> Follower:
