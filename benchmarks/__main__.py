@@ -9,11 +9,11 @@ import numpy as np
 import orjson
 from PIL import Image
 
-from benchmarks import ann, encode, filters, load, record
+from benchmarks import ann, encode, filters, load, record, updates
 from indexer.bundle import Bundle, current_bundle
 from models.checkpoint import load_encoder
 
-KINDS = ("encode", "ann", "filters", "load")
+KINDS = ("encode", "ann", "filters", "load", "updates")
 RECIPES = ("exact", "hnsw", "ivf")
 
 
@@ -27,7 +27,7 @@ RECIPES = ("exact", "hnsw", "ivf")
     default=15.0,
     show_default=True,
     type=click.FloatRange(1, 600),
-    help="Length of the load run.",
+    help="Length of the load run, and of the updates run without and with updates.",
 )
 @click.option(
     "--port",
@@ -44,6 +44,18 @@ RECIPES = ("exact", "hnsw", "ivf")
     help="Timed calls of each encode row.",
 )
 @click.option(
+    "--search-rate", default=20.0, show_default=True, type=click.FloatRange(1), help="Searches per second (updates)."
+)
+@click.option(
+    "--update-rate", default=200.0, show_default=True, type=click.FloatRange(1), help="Updates per second (updates)."
+)
+@click.option(
+    "--update-batch", default=1, show_default=True, type=click.IntRange(1, 1000), help="Updates in one request."
+)
+@click.option(
+    "--whole", default=0.0, show_default=True, type=click.FloatRange(0, 1), help="Share of updates that are products."
+)
+@click.option(
     "--rows", default=100_000, show_default=True, type=click.IntRange(1_000), help="Products searched (filters)."
 )
 @click.option("--seed", default=0, show_default=True)
@@ -55,6 +67,10 @@ def main(
     seconds: float,
     port: int,
     repeats: int,
+    search_rate: float,
+    update_rate: float,
+    update_batch: int,
+    whole: float,
     rows: int,
     seed: int,
 ) -> None:
@@ -77,6 +93,11 @@ def main(
         elif kind == "filters":
             with Bundle.open(current) as bundle:
                 measured = filters.figures(bundle, rows, "hnsw", nq=50, seed=seed)
+        elif kind == "updates":
+            streams = updates.Streams(search_rate, update_rate, update_batch, whole)
+            with Bundle.open(current) as bundle:
+                products = list(bundle.products)
+            measured = updates.figures(data_dir, encoder, port, streams, seconds, seed, products)
         else:
             with load.running_service(data_dir, encoder, port) as server:
                 mix = load.requests_of(texts, pictures, seed)

@@ -38,29 +38,28 @@ class SqliteLog:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._lock = threading.Lock()
+        self._writing, self._reading = _Connection(path), _Connection(path)  # readers do not wait for the disk
         self._changed = threading.Event()
-        self._connection: sqlite3.Connection | None = None
 
     def tail(self) -> Position:
         """Return the position behind the last entry."""
-        return self._with(_tail)
+        return self._writing.run(_tail)
 
     def trimmed(self) -> int:
         """Return the number of the last entry that was trimmed."""
-        return int(self._with(_fact, "trimmed") or 0)
+        return int(self._reading.run(_fact, "trimmed") or 0)
 
     def count(self) -> int:
         """Return how many entries are held."""
-        return int(self._with(lambda db: db.execute("SELECT count(*) FROM entries").fetchone()[0]))
+        return int(self._reading.run(lambda db: db.execute("SELECT count(*) FROM entries").fetchone()[0]))
 
     def states(self, product_ids: Sequence[str]) -> list[State]:
         """Return what is known of each product."""
-        return self._with(lambda db: [_state(db, product_id) for product_id in product_ids])
+        return self._reading.run(lambda db: [_state(db, product_id) for product_id in product_ids])
 
     def append(self, changes: Sequence[Change]) -> list[Outcome]:
         """Store the changes, all in one transaction."""
-        outcomes = self._with(_append, changes)
+        outcomes = self._writing.run(_append, changes)
         self._changed.set()
         return outcomes
 
@@ -69,23 +68,36 @@ class SqliteLog:
         until = time.monotonic() + wait_s
         while True:
             self._changed.clear()
-            entries = self._with(_read, after, limit)
+            entries = self._reading.run(_read, after, limit)
             if entries or time.monotonic() >= until:
                 return entries
             self._changed.wait(min(_POLL_S, max(0.0, until - time.monotonic())))
 
     def trim(self, through: float) -> int:
         """Remove entries stored until `through`."""
-        return self._with(_trim, through)
+        return self._writing.run(_trim, through)
 
     def close(self) -> None:
         """Close the file."""
+        self._writing.close()
+        self._reading.close()
+
+
+class _Connection:
+    """A connection to the file, made when it is first used; one thread at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+
+    def close(self) -> None:
         with self._lock:
             if self._connection is not None:
                 self._connection.close()
                 self._connection = None
 
-    def _with(self, work: Callable[..., R], *args: object) -> R:
+    def run(self, work: Callable[..., R], *args: object) -> R:
         """Return what `work` does on the open file."""
         with self._lock:
             try:

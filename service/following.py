@@ -21,7 +21,8 @@ from service.telemetry import Metrics
 UPDATES: Final = "updates"  # what `degraded` names while the log cannot be read
 
 _MOST_ENTRIES: Final = 1_000  # applied at once
-_WAIT_S: Final = 0.5  # for news, before it is looked whether the log is still the same
+_WAIT_S: Final = 0.5  # for news
+_LOOK_S: Final = 1.0  # how often it is looked whether the log is still the same
 _PAUSE_S: Final = (0.02, 0.3)
 _PAUSE_TIMES: Final = 3.0  # as long as applying took
 _RETRY_S: Final = 0.5
@@ -46,6 +47,7 @@ class Follower:
         self._show = show
         self._metrics = metrics
         self._place: Position | None = None
+        self._looked = 0.0
         self._available = True
         self._complete = True
         self._lock = threading.Lock()
@@ -119,7 +121,10 @@ class Follower:
 
     def _where(self) -> int:
         """Return the number of the last entry applied; where the log is another one, of the last the bundle holds."""
+        if self._place is not None and self._available and time.monotonic() < self._looked + _LOOK_S:
+            return self._place.seq
         tail = self._log.tail()
+        self._looked = time.monotonic()
         if self._place is None or self._place.epoch != tail.epoch:
             if self._place is not None:
                 _log.warning("log_is_another", before=self._place.epoch, now=tail.epoch)

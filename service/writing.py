@@ -145,27 +145,28 @@ class Writer:
 
     async def _attempt(self, items: Sequence[Item]) -> list[ItemResult | None]:
         """Return the items' results; None for one whose product changed while it was worked out."""
-        states = await self._states([item.product_id for item in items])
+        asked = [item.product_id for item in items if self._needs_state(item)]
+        states = dict(zip(asked, await self._states(asked), strict=True)) if asked else {}
         if any(self._needs_product(item) for item in items):
             await self._caught_up()
         gate = asyncio.Semaphore(_ENCODED_AT_ONCE)
 
-        async def prepared(item: Item, state: State) -> Change | ItemResult:
+        async def prepared(item: Item) -> Change | ItemResult:
             async with gate:
-                return await self._prepared(item, state)
+                return await self._prepared(item, states.get(item.product_id))
 
-        ready = await asyncio.gather(*map(prepared, items, states))
+        ready = await asyncio.gather(*map(prepared, items))
         outcomes = iter(await self._stored([change for change in ready if isinstance(change, Change)]))
         return [
             one if isinstance(one, ItemResult) else _result(item, one, next(outcomes))
             for item, one in zip(items, ready, strict=True)
         ]
 
-    async def _prepared(self, item: Item, state: State) -> Change | ItemResult:
+    async def _prepared(self, item: Item, state: State | None) -> Change | ItemResult:
         """Return the change an item asks for, or its result, where it asks for something that cannot be."""
-        if item.if_version is not None and item.if_version != state.version:
+        if state is not None and item.if_version is not None and item.if_version != state.version:
             return _conflict(item, state.version)
-        if item.kind != Kind.PUT and not self._exists(item.product_id, state):
+        if state is not None and item.kind != Kind.PUT and not self._exists(item.product_id, state):
             return refused(f"{item.path}.id", item.product_id, ProblemType.NOT_FOUND, "there is no such product")
         try:
             return await self._change(item, state)
@@ -173,7 +174,7 @@ class Writer:
             faults = error.errors or (FieldError(item.path, error.detail),)
             return ItemResult(item.product_id, PROBLEMS[error.problem][0], errors=faults)
 
-    async def _change(self, item: Item, state: State) -> Change:
+    async def _change(self, item: Item, state: State | None) -> Change:
         if item.kind == Kind.DELETE:
             return Change(item.product_id, Kind.DELETE, if_version=item.if_version)
         if item.fields is not None and self._is_light(item):
@@ -181,7 +182,8 @@ class Writer:
         encoded = await self._encoded(item)
         payload = await self._pool.run(encoded.to_bytes)
         # What was worked out of a product's present state is stored only if that is its state still.
-        return Change(item.product_id, Kind.PUT, payload, state.version if item.fields else item.if_version)
+        derived_from = state.version if state is not None and item.fields is not None else item.if_version
+        return Change(item.product_id, Kind.PUT, payload, derived_from)
 
     async def _encoded(self, item: Item) -> EncodedProduct:
         """Return the product that an item comes to with its vectors, those of pictures it keeps as they are."""
@@ -233,6 +235,12 @@ class Writer:
             f"sha256:{file.sha256.hex()}" if is_data else reference, vector.astype(np.float16), small, content
         )
 
+    def _needs_state(self, item: Item) -> bool:
+        """Return whether the log must be asked before an item is stored; storing refuses what else cannot be."""
+        if item.kind == Kind.PUT:
+            return False
+        return self._needs_product(item) or not self._in_bundle(item.product_id)
+
     def _needs_product(self, item: Item) -> bool:
         """Return whether an item cannot be worked out without the product as it is."""
         if item.product is not None:
@@ -250,6 +258,9 @@ class Writer:
         """Return whether there is such a product: the log knows, or else the bundle does."""
         if state.kind is not None:
             return state.kind == Kind.PUT
+        return self._in_bundle(product_id)
+
+    def _in_bundle(self, product_id: str) -> bool:
         return self._follower.view.bundle.products.row_of(product_id) is not None
 
     async def _states(self, product_ids: Sequence[str]) -> list[State]:
