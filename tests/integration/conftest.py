@@ -87,7 +87,7 @@ def open_service(shop, bundle):
     with ExitStack() as closing:
 
         def start(*, encoder: Encoder = shop.encoder, **settings: object) -> TestClient:
-            given = {"data_dir": shop.data_dir, "ready_cache_ms": 0, **settings}
+            given = {"data_dir": shop.data_dir, "update_log": "off", "ready_cache_ms": 0, **settings}
             app = create_app(Settings.model_validate(given), (encoder, bundle))
             return closing.enter_context(TestClient(app))
 
@@ -97,7 +97,8 @@ def open_service(shop, bundle):
 @pytest.fixture(scope="session")
 def client(shop, bundle):
     """One service that the tests which leave it as it is may share."""
-    with TestClient(create_app(Settings(data_dir=shop.data_dir), (shop.encoder, bundle))) as opened:
+    settings = Settings.model_validate({"data_dir": shop.data_dir, "update_log": "off"})
+    with TestClient(create_app(settings, (shop.encoder, bundle))) as opened:
         yield opened
 
 

@@ -14,10 +14,11 @@ from structlog.testing import capture_logs
 from indexer.bundle import Bundle
 from models.encoder import TextTerms
 from service.api import examples
-from service.api.schemas import SearchRequest
-from service.api.views import ProductResponse, ReadyResponse, SearchResponse
+from service.api.schemas import ProductsRequest, SearchRequest
+from service.api.views import DeletedResponse, ProductResponse, ProductsResponse, ReadyResponse, SearchResponse
 from service.app import STOREFRONT, create_app
 from service.errors import StartupError
+from service.items import Item, read_items
 from service.readiness import NotReadyError, expect_found, probe_row
 from service.settings import Settings
 
@@ -70,7 +71,7 @@ def test_the_storefront_is_served_with_its_types_and_revalidated(client):
 def test_the_documentation_describes_every_route_and_its_problems(client):
     described = client.get("/openapi.json").json()
     assert set(described["paths"]) == {
-        "/v1/search", "/v1/search/image", "/v1/products/{id}", "/v1/products/{id}/similar",
+        "/v1/search", "/v1/search/image", "/v1/products", "/v1/products/{id}", "/v1/products/{id}/similar",
         "/v1/products/{id}/images/{n}", "/v1/suggest", "/livez", "/readyz", "/metrics",
     }  # fmt: skip
     for kind, name in re.findall(r'"#/components/(schemas|examples)/([^"]+)"', json.dumps(described)):
@@ -90,9 +91,20 @@ def test_the_documented_examples_are_true(client):
         assert client.post("/v1/search", json=asked).status_code == 200
     described = client.get("/openapi.json").json()
     assert described["components"]["schemas"]["SearchRequest"]["examples"] == examples.SEARCH_REQUESTS
+    assert described["components"]["schemas"]["ProductsRequest"]["examples"] == examples.PRODUCTS_REQUESTS
+    for asked in examples.PRODUCTS_REQUESTS:
+        items = read_items(ProductsRequest.model_validate(asked).products, "products")
+        assert all(isinstance(item, Item) for item in items)
     shown = {name: example["value"] for name, example in described["components"]["examples"].items()}
     assert shown == examples.ANSWERS
-    for form, name in ((SearchResponse, "Search"), (ProductResponse, "Product"), (ReadyResponse, "Ready")):
+    forms = {
+        "Search": SearchResponse,
+        "Product": ProductResponse,
+        "Products": ProductsResponse,
+        "Deleted": DeletedResponse,
+        "Ready": ReadyResponse,
+    }
+    for name, form in forms.items():
         TypeAdapter(form).validate_python(shown[name], strict=True)
 
 

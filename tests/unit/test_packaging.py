@@ -1,6 +1,7 @@
 """The Dockerfile, compose file, CI script and README stay in step with the Makefile and the settings."""
 
 import re
+import shlex
 import subprocess
 import tomllib
 from pathlib import Path
@@ -77,7 +78,7 @@ def test_the_image_is_multi_stage_and_not_root():
 def test_volumes_are_declared_and_shared_by_builder_and_service():
     mounts = [m.split(":") for s in COMPOSE["services"].values() for m in s.get("volumes", [])]
     assert {name for name, _ in mounts} == set(COMPOSE["volumes"])
-    assert {path for _, path in mounts} == {"/app/data"}
+    assert {path for name, path in mounts if name == "catalens-data"} == {"/app/data"}
     assert "VOLUME /app/data" in DOCKERFILE
 
 
@@ -95,6 +96,16 @@ def test_the_service_waits_for_index_and_redis():
     assert waits["index"]["condition"] == "service_completed_successfully"
     assert waits["redis"]["condition"] == "service_healthy"
     assert COMPOSE["services"]["service-gpu"]["profiles"] == ["gpu"]
+
+
+def test_the_redis_of_compose_keeps_the_update_log():
+    redis = COMPOSE["services"]["redis"]
+    stated = shlex.split(redis["command"])
+    options = dict(zip(stated[1::2], stated[2::2], strict=True))
+    assert stated[0] == "redis-server"
+    assert (options["--appendonly"], options["--appendfsync"]) == ("yes", "always")
+    assert options["--maxmemory-policy"] == "volatile-lru"
+    assert redis["volumes"] == ["redis-data:/data"]
 
 
 def test_ci_runs_exactly_check_and_the_readme_test_command():
