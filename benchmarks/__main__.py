@@ -9,11 +9,11 @@ import numpy as np
 import orjson
 from PIL import Image
 
-from benchmarks import ann, encode, filters, load, record, updates
+from benchmarks import ann, encode, filters, load, pairwise, record, updates
 from indexer.bundle import Bundle, current_bundle
 from models.checkpoint import load_encoder
 
-KINDS = ("encode", "ann", "filters", "load", "updates")
+KINDS = ("encode", "ann", "filters", "load", "updates", "pairwise")
 RECIPES = ("exact", "hnsw", "ivf")
 
 
@@ -56,7 +56,11 @@ RECIPES = ("exact", "hnsw", "ivf")
     "--whole", default=0.0, show_default=True, type=click.FloatRange(0, 1), help="Share of updates that are products."
 )
 @click.option(
-    "--rows", default=100_000, show_default=True, type=click.IntRange(1_000), help="Products searched (filters)."
+    "--rows",
+    default=100_000,
+    show_default=True,
+    type=click.IntRange(1_000),
+    help="Products searched (filters), items classified (pairwise).",
 )
 @click.option("--seed", default=0, show_default=True)
 def main(
@@ -93,6 +97,8 @@ def main(
         elif kind == "filters":
             with Bundle.open(current) as bundle:
                 measured = filters.figures(bundle, rows, "hnsw", nq=50, seed=seed)
+        elif kind == "pairwise":
+            measured = pairwise.figures(rows, seed=seed)
         elif kind == "updates":
             streams = updates.Streams(search_rate, update_rate, update_batch, whole)
             with Bundle.open(current) as bundle:

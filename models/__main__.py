@@ -1,4 +1,4 @@
-"""`python -m models train|evaluate|compare|report`: the command line of training and measuring.
+"""`python -m models train|evaluate|compare|report|classify|audit|linking|reproduce`: the command line of training and measuring.
 
 Reads flags and prints; everything else is left to `models.train` and `models.evaluate`, which are imported only
 when they are needed, after the threads are set up.
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from models.category.cli import classify
 from models.flags import CATALOGUE, one_line_on_failure
 from models.linking_cli import linking
 from models.study.cli import reproduce
@@ -236,6 +237,7 @@ def _commit() -> str | None:
     return done.stdout.strip() or None
 
 
+main.add_command(classify)
 main.add_command(linking)
 main.add_command(reproduce)
 
