@@ -1,4 +1,4 @@
-"""`python -m models train|evaluate|compare|report|classify|audit|linking|reproduce`: the command line of training and measuring.
+"""`python -m models train|evaluate|compare|report|classify|audit|...`: the command line of training and measuring.
 
 Reads flags and prints; everything else is left to `models.train` and `models.evaluate`, which are imported only
 when they are needed, after the threads are set up.
