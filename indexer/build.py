@@ -32,6 +32,7 @@ from indexer.bundle import (
     vectors_file,
 )
 from indexer.catalogue import CatalogueOptions, RejectedRow, find_feed, read_catalogue
+from indexer.categories import judge_categories
 from indexer.encode import EncodedBatch, EncodeOptions, encode_catalogue
 from indexer.evaluate import Report, measure, sample_queries
 from indexer.fold import Fold
@@ -192,6 +193,10 @@ class _Build:
         with self._stage("words"):
             write_lexical(ProductTable.open(self._path(PRODUCTS)), self._folder)
         draft = self._draft(counts, records)
+        with self._stage("categories"), Bundle(self._folder, draft) as bundle:
+            categories = judge_categories(bundle, self._encoder, seed=self._options.seed)
+        if categories is not None:
+            categories.write(self._folder)
         with self._stage("measure"), Bundle(self._folder, draft) as bundle:
             draft = self._tuned(bundle, draft)
             bundle.manifest = draft

@@ -13,6 +13,8 @@ from typing import Final, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from indexer.categories import FILE as CATEGORIES
+from indexer.categories import Categories
 from indexer.fields import Fields, Mask
 from indexer.index import FaissIndex, IndexFileError, VectorIndex
 from indexer.lexical import FILES as LEXICAL_FILES
@@ -101,6 +103,7 @@ class Bundle:
         image_rows: `(n_img,) int32`, the product row of each picture; never falling.
         image_starts: `(n + 1,) int64`: pictures of product r are `image_starts[r]` to `image_starts[r + 1]`.
         statistics: the catalogue's entity values and their counts.
+        categories: judges of the category, and what they say of each product; None where there is none to tell.
     """
 
     def __init__(self, path: Path, manifest: Manifest) -> None:
@@ -115,6 +118,7 @@ class Bundle:
         self._check_shapes()
         self.indexes: Mapping[Space, VectorIndex] = {s: self._index(s) for s in SPACES}
         self.lexical = LexicalIndex.open(path, len(self.products))
+        self.categories = Categories.open(path, len(self.products)) if CATEGORIES in manifest.files else None
         self.statistics = self._statistics()
         self._thumbnails = np.memmap(checked_path(path, THUMBNAILS), np.uint8, "r") if self.image_rows.size else None
 

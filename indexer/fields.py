@@ -326,7 +326,7 @@ class Fields(Columns):
             return NumberColumn(_floats(self._table.column(name).to_pylist()))
         if name == "in_stock":
             return _booleans(self._table.column(name).to_pylist())
-        attribute = name.removeprefix(ATTRIBUTE_PREFIX)
+        attribute = name if name in self._attributes else name.removeprefix(ATTRIBUTE_PREFIX)
         if attribute not in self._attributes:
             raise UnknownFieldError(name)
         stated = self._attributes[attribute]
@@ -343,6 +343,15 @@ class Fields(Columns):
                 for name, value in orjson.loads(text).items():
                     found.setdefault(name, {})[row] = value
         return found
+
+
+def as_keywords(column: CountedColumn) -> KeywordColumn:
+    """Return a column as one of keywords: numbers and booleans as JSON writes them."""
+    if isinstance(column, KeywordColumn):
+        return column
+    stated = column.stated.tolist()
+    values = column.values.tolist() if isinstance(column, NumberColumn) else (column.values > 0).tolist()
+    return KeywordColumn.of(_words(value) if known else () for value, known in zip(values, stated, strict=True))
 
 
 def kind_of(column: Column) -> type[CountedColumn]:

@@ -49,11 +49,11 @@ class Segment:
         counts = [len(one.images) for one in encoded]
         self.image_starts: NDArray[np.int64] = np.cumsum([0, *counts])
         self.image_rows = np.repeat(np.arange(len(encoded), dtype=np.int32), counts)
-        self._encoded = tuple(encoded)
+        self._thumbnails = tuple(one.thumbnails for one in encoded)
 
     def thumbnail(self, row: int, n: int) -> bytes | None:
         """Return picture `n` of the product of `row` as JPEG; None if there is none."""
-        thumbnails = self._encoded[row].thumbnails
+        thumbnails = self._thumbnails[row]
         return thumbnails[n] if 0 <= n < len(thumbnails) else None
 
 

@@ -55,12 +55,17 @@ class LiveCatalogue:
     def __init__(self, bundle: Bundle, encode: Encode) -> None:
         self._bundle = bundle
         self._encode = encode
-        self.view = View(bundle, [Layer.of(bundle)])
+        self.view: View = self.reset()
 
     @property
     def changed(self) -> int:
         """Products that stand above the bundle."""
         return sum(layer.n - layer.died for layer in self.view.layers[1:])
+
+    def reset(self) -> View:
+        """Return to the bundle as it was built, for another log to be applied."""
+        self.view = View(self._bundle, [Layer.of(self._bundle)])
+        return self.view
 
     def start(self, tail: Position) -> int:
         """Return the number of the last entry, of the log that ends at `tail`, which the bundle holds already."""

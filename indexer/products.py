@@ -23,6 +23,7 @@ from models.surfaces import key_of, value_words
 
 ROW_GROUP = 8_192
 NO_ENTITY = -1
+_CODED = ENTITY_FIELDS | {"group"}
 _REPEATED = ("brand", "category", "season", "composition", "currency")  # few distinct values: dictionaries
 
 SCHEMA = pa.schema(
@@ -167,7 +168,7 @@ class ProductTable(Sequence[Product]):
         Spellings that fold to one key share a code; -1 is a row that states none. Computed once for each group.
         """
         if group not in self._codes:
-            column = self._columns[group] if group in ENTITY_FIELDS else self._attribute(group)
+            column = self._columns[group] if group in _CODED else self._attribute(group)
             encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
             keys = [fold_value(value) for value in encoded.dictionary.to_pylist()]
             known: dict[str, int] = {}

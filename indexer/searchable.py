@@ -6,6 +6,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from indexer.categories import Categories
 from indexer.fields import Columns, Mask
 from indexer.index import VectorIndex
 from indexer.manifest import Manifest, Space
@@ -103,6 +104,11 @@ class Searchable(Protocol):
     @property
     def statistics(self) -> EntityStatistics:
         """The catalogue's entity values and their counts."""
+        ...
+
+    @property
+    def categories(self) -> Categories | None:
+        """Judges of the category, and what they say of the products of the bundle, which come first."""
         ...
 
     @property

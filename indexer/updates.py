@@ -140,6 +140,10 @@ class UpdateLog(Protocol):
         """Return what is known of each product."""
         ...
 
+    def whole(self, product_id: str) -> Entry | None:
+        """Return the last put of a product, if it is held and was not followed by its deletion."""
+        ...
+
     def append(self, changes: Sequence[Change]) -> list[Outcome]:
         """Store the changes, in order, each wholly or not at all; when this returns they are on disk.
 

@@ -1,6 +1,7 @@
 """`python -m indexer updates`, and the flags that name an update log."""
 
 import datetime as dt
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -121,9 +122,13 @@ def _bundle_holds(log: "UpdateLog", data_dir: Path) -> int:
 
 
 def _trimmed(log: "UpdateLog", data_dir: Path, through: float) -> dict[str, Any]:
-    held = _bundle_holds(log, data_dir)
-    missing = log.read(held, 1)
-    if missing and missing[0].at <= through:
-        msg = f"change {missing[0].seq} is older and not in the published bundle: build and publish first"
-        raise ValueError(msg)
+    """Remove what was stored until `through` and until now, unless the published bundle lacks any of it."""
+    through = min(through, time.time())
+    after = _bundle_holds(log, data_dir)
+    while missing := log.read(after, 100):
+        for entry in missing:  # clocks that write to one log may differ
+            if entry.at <= through:
+                msg = f"change {entry.seq} is older and not in the published bundle: build and publish first"
+                raise ValueError(msg)
+        after = missing[-1].seq
     return {"removed": log.trim(through)}

@@ -94,8 +94,10 @@ class RedisLog:
         """Return the position behind the last entry."""
 
         def work() -> Position:
-            self._redis.hsetnx(self._facts, "epoch", uuid.uuid4().hex)
             epoch, seq = self._redis.hmget(self._facts, ["epoch", "seq"])
+            if epoch is None:
+                self._redis.hsetnx(self._facts, "epoch", uuid.uuid4().hex)
+                epoch, seq = self._redis.hmget(self._facts, ["epoch", "seq"])
             return Position(_decoded(epoch), int(seq or 0))
 
         return self._with(work)
@@ -113,6 +115,22 @@ class RedisLog:
         if not product_ids:
             return []
         return self._with(lambda: [_state(text) for text in self._redis.hmget(self._products, list(product_ids))])
+
+    def whole(self, product_id: str) -> Entry | None:
+        """Return the last put of a product."""
+
+        def work() -> Entry | None:
+            for _ in range(_TRIES):
+                text: Any = self._redis.hget(self._products, product_id)
+                _, base, _, deleted = (0, 0, 0, 0) if text is None else (int(part) for part in text.split())
+                if not base or deleted:
+                    return None
+                found: Any = self._redis.xrange(self._stream, f"{base}-0", f"{base}-0")
+                if found:  # else it was replaced in between
+                    return _entry(*found[0])
+            return None
+
+        return self._with(work)
 
     def append(self, changes: Sequence[Change]) -> list[Outcome]:
         """Store the changes, one by one: where Redis fails in between, the first of them are stored."""
@@ -143,17 +161,21 @@ class RedisLog:
 
     def read(self, after: int, limit: int, wait_s: float = 0.0) -> list[Entry]:
         """Return entries behind the number `after`."""
-        wait_ms = max(1, int(min(wait_s, self._timeout_s / 2) * 1000))
+        until = time.monotonic() + wait_s
+        while True:
+            entries = self._with(lambda: self._read(after, limit, until - time.monotonic()))
+            if entries or time.monotonic() >= until:
+                return entries
 
-        def work() -> list[Entry]:
-            if wait_s <= 0:
-                found: Any = self._redis.xrange(self._stream, f"({after}-0", "+", limit)
-            else:
-                answer: Any = self._redis.xread({self._stream: f"{after}-0"}, limit, wait_ms)
-                found = answer[0][1] if answer else []
-            return [_entry(key, fields) for key, fields in found]
-
-        return self._with(work)
+    def _read(self, after: int, limit: int, wait_s: float) -> list[Entry]:
+        """Return entries behind the number `after`, waiting for less time than a call may take."""
+        if wait_s <= 0:
+            found: Any = self._redis.xrange(self._stream, f"({after}-0", "+", limit)
+        else:
+            wait_ms = max(1, int(min(wait_s, self._timeout_s / 2) * 1000))
+            answer: Any = self._redis.xread({self._stream: f"{after}-0"}, limit, wait_ms)
+            found = answer[0][1] if answer else []
+        return [_entry(key, fields) for key, fields in found]
 
     def trim(self, through: float) -> int:
         """Remove entries stored until `through`."""

@@ -57,6 +57,10 @@ class SqliteLog:
         """Return what is known of each product."""
         return self._reading.run(lambda db: [_state(db, product_id) for product_id in product_ids])
 
+    def whole(self, product_id: str) -> Entry | None:
+        """Return the last put of a product."""
+        return self._reading.run(_whole, product_id)
+
     def append(self, changes: Sequence[Change]) -> list[Outcome]:
         """Store the changes, all in one transaction."""
         outcomes = self._writing.run(_append, changes)
@@ -103,23 +107,39 @@ class _Connection:
             try:
                 if self._connection is None:
                     self._connection = self._opened()
-                return work(self._connection, *args)
+                return self._whole(work, self._connection, *args)
             except (sqlite3.Error, OSError) as error:
-                if self._connection is not None:
-                    with suppress(sqlite3.Error):
-                        self._connection.rollback()
                 msg = f"{self._path}: {error}"
                 raise LogUnavailableError(msg) from error
+
+    @staticmethod
+    def _whole(work: Callable[..., R], db: sqlite3.Connection, *args: object) -> R:
+        """Return what `work` does; if it fails, all that it did is undone."""
+        try:
+            return work(db, *args)
+        except BaseException:
+            with suppress(sqlite3.Error):
+                db.rollback()
+            raise
 
     def _opened(self) -> sqlite3.Connection:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         db = sqlite3.connect(self._path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
-        try:
-            db.executescript(_SCHEMA)
-        except sqlite3.Error:
-            db.close()
-            raise
-        return db
+        until = time.monotonic() + _BUSY_S
+        while True:
+            try:
+                db.executescript(_SCHEMA)
+            except sqlite3.OperationalError as error:
+                # Who turns a new file to write-ahead mode keeps others out, and their own waiting does not count.
+                if "locked" in str(error) and time.monotonic() < until:
+                    time.sleep(_POLL_S)
+                    continue
+                db.close()
+                raise
+            except sqlite3.Error:
+                db.close()
+                raise
+            return db
 
 
 def _tail(db: sqlite3.Connection) -> Position:
@@ -137,9 +157,12 @@ def _fact(db: sqlite3.Connection, name: str) -> str | None:
 
 
 def _state(db: sqlite3.Connection, product_id: str) -> State:
-    version = db.execute("SELECT version FROM versions WHERE product_id = ?", (product_id,)).fetchone()
-    kind = db.execute("SELECT kind FROM entries WHERE product_id = ? AND NOT is_patch", (product_id,)).fetchone()
-    return State(0 if version is None else int(version[0]), None if kind is None else Kind(kind[0]))
+    version, kind = db.execute(
+        "SELECT (SELECT version FROM versions WHERE product_id = ?1),"
+        " (SELECT kind FROM entries WHERE product_id = ?1 AND NOT is_patch)",
+        (product_id,),
+    ).fetchone()  # both of one moment
+    return State(version or 0, None if kind is None else Kind(kind))
 
 
 def _append(db: sqlite3.Connection, changes: Sequence[Change]) -> list[Outcome]:
@@ -182,6 +205,14 @@ def _read(db: sqlite3.Connection, after: int, limit: int) -> list[Entry]:
     return [
         Entry(seq, at, product_id, Kind(kind), version, payload) for seq, at, product_id, kind, version, payload in rows
     ]
+
+
+def _whole(db: sqlite3.Connection, product_id: str) -> Entry | None:
+    row = db.execute(
+        "SELECT seq, at, product_id, kind, version, payload FROM entries WHERE product_id = ? AND kind = ?",
+        (product_id, Kind.PUT.value),
+    ).fetchone()
+    return None if row is None else Entry(row[0], row[1], row[2], Kind(row[3]), row[4], row[5])
 
 
 def _trim(db: sqlite3.Connection, through: float) -> int:

@@ -7,6 +7,7 @@ shares what it can. What is joined only when it is asked for is kept.
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,28 +15,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexer.bundle import Bundle
+from indexer.categories import Categories
 from indexer.fields import (
+    ATTRIBUTE_PREFIX,
     BooleanColumn,
     Column,
     Columns,
+    CountedColumn,
     IdColumn,
     JoinedKeywords,
     KeywordColumn,
     Mask,
     NumberColumn,
     UnknownFieldError,
+    as_keywords,
     kind_of,
 )
 from indexer.index import NO_ROW, Scores, VectorIndex
 from indexer.layers import Layer
 from indexer.manifest import SPACES, Manifest, Space
-from indexer.products import NO_ENTITY, fold_value
+from indexer.products import NO_ENTITY
 from indexer.searchable import Products
 from indexer.updates import EncodedProduct
 from models.entities import EntityStatistics
 from models.product import Product
 
 Rows = NDArray[np.int64]
+
+_FEW = 8  # living rows for each place asked for: where there are no more, each of them is looked at
 
 
 class View:
@@ -79,6 +86,11 @@ class View:
     def statistics(self) -> EntityStatistics:
         """The bundle's: names that came later are known when the catalogue is next indexed."""
         return self.bundle.statistics
+
+    @property
+    def categories(self) -> Categories | None:
+        """The bundle's."""
+        return self.bundle.categories
 
     @property
     def path(self) -> Path:
@@ -148,7 +160,7 @@ class JoinedProducts:
         layer, within = self.place(row)
         return layer.part.products.id_of(within)
 
-    @property
+    @cached_property
     def id_order(self) -> NDArray[np.float64]:
         """Return numbers that order rows by their ids, `(n,)`: those of later layers lie between the bundle's."""
         base = self._layers[0].part.products
@@ -168,7 +180,7 @@ class JoinedProducts:
                 codes, names = layer.part.products.entity_codes(group)
                 to_joined = np.full(len(names) + 1, NO_ENTITY, np.int32)  # the last is that of rows without one
                 for name, code in names.items():
-                    to_joined[code] = known.setdefault(fold_value(name), len(known))
+                    to_joined[code] = known.setdefault(name, len(known))
                 joined = to_joined[codes]
                 joined[layer.dead] = NO_ENTITY
                 parts.append(joined)
@@ -197,11 +209,17 @@ class JoinedColumns(Columns):
     def _make(self, name: str) -> Column:
         if name == "id":
             return IdColumn(self._products)
-        columns = [layer.column(name) for layer in self._layers]
+        attribute = name.removeprefix(ATTRIBUTE_PREFIX)
+        known_as = attribute if name not in self.names and attribute in self.attribute_names else name
+        columns = [layer.column(known_as) for layer in self._layers]
         first = next((column for column in columns if column is not None), None)
         if first is None:
             raise UnknownFieldError(name)
         kind = kind_of(first)
+        if columns[0] is None and any(column is not None and kind_of(column) is not kind for column in columns):
+            # Of a field that the bundle lacks, different kinds were stated: what comes next will be words, too.
+            columns = [None if column is None else as_keywords(_counted(column)) for column in columns]
+            kind = KeywordColumn
         parts = [
             column if column is not None and kind_of(column) is kind else kind.empty(layer.n)
             for column, layer in zip(columns, self._layers, strict=True)
@@ -212,6 +230,12 @@ class JoinedColumns(Columns):
             return JoinedKeywords.joining([part for part in parts if isinstance(part, KeywordColumn)])
         values = np.concatenate([part.values for part in parts if isinstance(part, NumberColumn | BooleanColumn)])
         return NumberColumn(values) if kind is NumberColumn else BooleanColumn(values)
+
+
+def _counted(column: Column) -> CountedColumn:
+    if isinstance(column, IdColumn):
+        raise TypeError(column)
+    return column
 
 
 class JoinedVectors:
@@ -303,20 +327,24 @@ class JoinedIndex:
         admitted = None if among is None else among[start : start + part.ntotal]
         if dead is not None and (admitted is not None or number):
             admitted, dead = (~dead if admitted is None else admitted & ~dead), None
+        gone = 0 if dead is None else int(dead.sum())
         while True:
-            scores, rows = part.search(xq, min(asked, part.ntotal), width=_wide(width, asked), among=admitted)
+            if dead is not None and part.ntotal - gone <= _FEW * asked:
+                admitted, dead, width = ~dead, None, part.ntotal
+            scores, rows = part.search(xq, min(asked, part.ntotal), width=_wide(width, asked, k), among=admitted)
             if dead is None:
                 break
             scores, rows, fewest = _without(scores, rows, dead)
-            if fewest >= k or asked >= min(part.ntotal, k + int(dead.sum())):
+            if fewest >= k or asked >= min(part.ntotal, k + gone):
                 break
-            asked = min(2 * asked, k + int(dead.sum()))  # the dead took places of the living
+            asked = min(2 * asked, k + gone)  # the dead took places of the living
         rows = np.where(rows == NO_ROW, NO_ROW, rows + start)
         return _of_width(scores, -np.inf, k), _of_width(rows, NO_ROW, k)
 
 
-def _wide(width: int | None, k: int) -> int | None:
-    return None if width is None else max(width, k)
+def _wide(width: int | None, asked: int, k: int) -> int | None:
+    """Return how much of an index to look at for `asked` rows, where `width` suits k."""
+    return None if width is None else width * max(asked, 1) // max(k, 1)
 
 
 def _without(scores: Scores, rows: Rows, dead: Mask) -> tuple[Scores, Rows, int]:

@@ -50,7 +50,7 @@ class Product(BaseModel):
     `sha256:<hex>` for bytes that came with the feed.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True, allow_inf_nan=False)
 
     id: ProductId
     title: Annotated[ShortText, Field(min_length=1)]

@@ -8,7 +8,9 @@ that searches keep most of the processor.
 import asyncio
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
 from typing import Final
 
 import structlog
@@ -82,7 +84,7 @@ class Follower:
         with self._lock:
             if self.applied >= seq or self._ending.is_set():
                 return
-            self._waiting.append((seq, lambda: loop.call_soon_threadsafe(event.set)))
+            self._waiting.append((seq, partial(_set, event, loop)))
         await event.wait()
 
     def close(self) -> None:
@@ -95,15 +97,15 @@ class Follower:
 
     def _run(self) -> None:
         while not self._ending.is_set():
-            began = time.perf_counter()
-            if self._step(_WAIT_S):
+            took_s = self._step(_WAIT_S)
+            if took_s:
                 least, most = _PAUSE_S
-                self._ending.wait(min(most, max(least, _PAUSE_TIMES * (time.perf_counter() - began))))
+                self._ending.wait(min(most, max(least, _PAUSE_TIMES * took_s)))
             elif not self._available:
                 self._ending.wait(_RETRY_S)
 
-    def _step(self, wait_s: float) -> bool:
-        """Apply the next entries; return whether there were any."""
+    def _step(self, wait_s: float) -> float:
+        """Apply the next entries; return the seconds that took, 0 if there were none."""
         try:
             after = self._where()
             entries = self._log.read(after, _MOST_ENTRIES, wait_s)
@@ -111,28 +113,31 @@ class Follower:
             if self._available:
                 _log.warning("log_unavailable", error=str(error))
             self._available = False
-            return False
+            return 0.0
         if not self._available:
             _log.info("log_available_again")
         self._available = True
-        if entries:
-            self._apply(entries)
-        return bool(entries)
+        return self._apply(entries) if entries else 0.0
 
     def _where(self) -> int:
-        """Return the number of the last entry applied; where the log is another one, of the last the bundle holds."""
+        """Return the number of the last entry applied; where the log is another one, of the last the bundle holds.
+
+        A log that ends before what was applied lost some, as a Redis may that is not durable: it is another one, too.
+        """
         if self._place is not None and self._available and time.monotonic() < self._looked + _LOOK_S:
             return self._place.seq
         tail = self._log.tail()
         self._looked = time.monotonic()
-        if self._place is None or self._place.epoch != tail.epoch:
+        if self._place is None or self._place.epoch != tail.epoch or tail.seq < self._place.seq:
             if self._place is not None:
-                _log.warning("log_is_another", before=self._place.epoch, now=tail.epoch)
-            self._place = Position(tail.epoch, self._catalogue.start(tail))
-            trimmed = self._log.trimmed()
-            self._complete = trimmed <= self._place.seq
-            if not self._complete:
-                _log.error("updates_missing", trimmed=trimmed, bundle_holds=self._place.seq)
+                _log.warning("log_is_another", before=str(self._place), now=str(tail))
+                self._show(self._catalogue.reset())
+            self._place = Position(tail.epoch, min(tail.seq, self._catalogue.start(tail)))
+            self._complete = True
+        trimmed = self._log.trimmed()
+        if self._complete and trimmed > self._place.seq:
+            self._complete = False
+            _log.error("updates_missing", trimmed=trimmed, applied=self._place.seq)
         self._metrics.behind(max(0, tail.seq - self._place.seq))
         return self._place.seq
 
@@ -146,10 +151,32 @@ class Follower:
         for wake in ready:
             wake()
 
-    def _apply(self, entries: list[Entry]) -> None:
+    def _apply(self, entries: Sequence[Entry]) -> float:
+        """Apply some entries, tell who waits for them, and return the seconds that took."""
         epoch = "" if self._place is None else self._place.epoch
         began = time.perf_counter()
-        self._show(self._catalogue.apply(entries))
+        self._show(self._applied(entries))
         self._place = Position(epoch, entries[-1].seq)
         self._wake()
-        self._metrics.applied(len(entries), self._catalogue.changed, time.perf_counter() - began)
+        took_s = time.perf_counter() - began
+        self._metrics.applied(len(entries), self._catalogue.changed, took_s)
+        return took_s
+
+    def _applied(self, entries: Sequence[Entry]) -> View:
+        """Return the catalogue with `entries`, without one that cannot be applied: it holds none of the others up."""
+        try:
+            return self._catalogue.apply(entries)
+        except Exception:  # noqa: BLE001 - the thread's boundary: it goes on, and `degraded` tells
+            if len(entries) > 1:
+                for entry in entries:
+                    self._applied([entry])
+            else:
+                self._complete = False
+                _log.exception("update_not_applied", seq=entries[0].seq, product_id=entries[0].product_id)
+            return self._catalogue.view
+
+
+def _set(event: asyncio.Event, loop: asyncio.AbstractEventLoop) -> None:
+    """Set the event of one who waits in `loop`; where that has ended meanwhile, nobody does."""
+    with suppress(RuntimeError):
+        loop.call_soon_threadsafe(event.set)

@@ -17,8 +17,9 @@ from service.errors import PROBLEMS, FieldError, ProblemType
 from service.problems import dotted, message_of
 
 _CONTROLS: Final = ("partial", "delete", "if_version")
-_NEVER_NULL: Final = ("id", "title")
-_EMPTY: Final[Mapping[str, JsonValue]] = {"description": "", "images": [], "attributes": {}}  # what null means there
+_NEVER_NULL: Final = ("id", "title", "attributes")
+_EMPTY: Final[Mapping[str, JsonValue]] = {"description": "", "images": []}  # what null means there
+_MOST_OF_ID: Final = 256  # characters that a result repeats
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +104,8 @@ def _read(stated: Mapping[str, JsonValue], path: str) -> Item | ItemResult:
         product = Product.model_validate_json(_json(fields), strict=True)
         return Item(path, product.id, Kind.PUT, product=product, if_version=controls.if_version)
     except ValidationError as error:
-        shown = stated.get("id")
-        faults = tuple(FieldError(_at(path, fault["loc"]), message_of(fault)) for fault in error.errors())
         status = PROBLEMS[ProblemType.INVALID_REQUEST][0]
-        return ItemResult(shown if isinstance(shown, str) else None, status, errors=faults)
+        return ItemResult(_shown(stated.get("id")), status, errors=_faults(error, path))
 
 
 def _deletion(fields: Fields, controls: _Controls, path: str) -> Item | ItemResult:
@@ -122,9 +121,10 @@ def _partial(fields: Fields, controls: _Controls, path: str) -> Item | ItemResul
     stated = {name: _EMPTY[name] if value is None and name in _EMPTY else value for name, value in fields.items()}
     attributes = stated.get("attributes")
     dropped = [name for name, value in attributes.items() if value is None] if isinstance(attributes, dict) else []
-    given = {name: value for name, value in stated.items() if value is not None or name in _NEVER_NULL}
+    may_be_null = set(Product.model_fields) - set(_NEVER_NULL)
+    given = {name: value for name, value in stated.items() if value is not None or name not in may_be_null}
     if isinstance(attributes, dict):
-        given["attributes"] = {name: value for name, value in attributes.items() if value is not None}
+        given["attributes"] = {**attributes, **dict.fromkeys(dropped, "")}
     product = _probe(given)
     checked = product.model_dump(mode="json", include=set(stated) - {"id"})
     if not checked:
@@ -146,6 +146,23 @@ def _probe(given: Fields) -> Product:
 
 def _json(fields: Fields) -> str:
     return json.dumps(fields)
+
+
+def _shown(product_id: JsonValue) -> str | None:
+    """Return an id as far as an answer can carry it, None if it is none: callers' own can be anything."""
+    return product_id[:_MOST_OF_ID].encode("utf-8", "replace").decode() if isinstance(product_id, str) else None
+
+
+def _faults(error: ValidationError, path: str) -> tuple[FieldError, ...]:
+    """Return what is wrong with an item; of an attribute's value one fault, not one for each kind it is not."""
+    faults: dict[str, str] = {}
+    for fault in error.errors(include_url=False, include_input=False):
+        field, *inner = fault["loc"] or ("",)
+        if field == "attributes" and len(inner) > 1:
+            faults[_at(path, (field, inner[0]))] = "must be text, a finite number, true or false, or a list of texts"
+        else:
+            faults[_at(path, fault["loc"])] = message_of(fault)
+    return tuple(FieldError(at, message) for at, message in faults.items())
 
 
 def _at(path: str, location: Sequence[str | int]) -> str:

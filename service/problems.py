@@ -18,7 +18,7 @@ from service.errors import PROBLEMS, FieldError, ProblemType, ServiceError
 
 MEDIA_TYPE = "application/problem+json"
 
-_MOST_ERRORS = 20
+MOST_ERRORS = 20
 _MOST_CHARACTERS = 500
 _IDENTIFIER = re.compile(r"^[^.\[\]]+$")
 _BY_STATUS = {status: problem for problem, (status, _) in PROBLEMS.items()}
@@ -43,10 +43,10 @@ class Problem:
                 "type": f"urn:catalens:problem:{self.problem}",
                 "title": self.title,
                 "status": self.status,
-                "detail": _printable(self.detail),
+                "detail": printable(self.detail),
                 "errors": [
-                    {"path": _printable(error.path), "message": _printable(error.message)}
-                    for error in self.errors[:_MOST_ERRORS]
+                    {"path": printable(error.path), "message": printable(error.message)}
+                    for error in self.errors[:MOST_ERRORS]
                 ],
                 "request_id": request_id,
             }
@@ -117,7 +117,7 @@ def message_of(fault: Mapping[str, Any]) -> str:
     return str(fault["msg"]).removeprefix("Value error, ")
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Return text that JSON can carry and a person can read: callers' own words can be anything."""
     cut = text if len(text) <= _MOST_CHARACTERS else f"{text[:_MOST_CHARACTERS]}..."
     return cut.encode("utf-8", "replace").decode()

@@ -89,6 +89,21 @@ class SortKey:
 
 
 @dataclass(frozen=True, slots=True)
+class Rerank:
+    """What to make of the query's category.
+
+    Attributes:
+        category: Its name; None: found out from the query.
+        action: Whether products of another category are left out, or come later.
+        min_confidence: How sure the category must be, 0 to 1, to be used.
+    """
+
+    category: str | None
+    action: Literal["filter", "demote"]
+    min_confidence: float
+
+
+@dataclass(frozen=True, slots=True)
 class Query:
     """One search. The vector looked for is the normalised weighted sum of the parts' vectors.
 
@@ -107,6 +122,7 @@ class Query:
         facets: Fields whose values are counted among the products found.
         sort: What to sort by, before relevance.
         collapse: A field of which every value has one hit, the first: colour variants of one product, say.
+        rerank: What to make of its category; None: nothing.
         diversity: From 0, hits by relevance alone, to 1, each hit as unlike those before it as can be.
     """
 
@@ -124,6 +140,7 @@ class Query:
     sort: tuple[SortKey, ...] = ()
     collapse: str | None = None
     diversity: float = 0.0
+    rerank: Rerank | None = None
 
     def __post_init__(self) -> None:
         if not self.parts and not self.narrowed:
@@ -138,6 +155,9 @@ class Query:
         if self.mode == "lexical" and (len(self.texts) < len(self.parts) or not self.parts):
             msg = "Lexical search is for words: give q, or texts in query, and nothing else."
             raise InvalidRequestError(msg, path="mode")
+        if self.rerank is not None and not self.parts:
+            msg = "There is no query to find the category of: give q, image or query."
+            raise InvalidRequestError(msg, path="rerank")
         if self.mode != "hybrid" and self.lexical_weight is not None:
             msg = f"In {self.mode} mode there is nothing to weigh."
             raise InvalidRequestError(msg, path="lexical_weight")

@@ -5,7 +5,7 @@ Runs in a worker thread of the ranking pool; reading words and encoding are done
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -16,6 +16,7 @@ from indexer.manifest import FusionWeights
 from indexer.ranking import MIN_CANDIDATES, OVERSAMPLE, FilterStrategy, Scored, Words, score
 from indexer.searchable import Searchable
 from models.product import Product
+from service.categorise import Reranked, category_of, demoted, narrowed
 from service.embed import kind_of
 from service.errors import InvalidRequestError
 from service.facets import Facet, count
@@ -26,6 +27,7 @@ from service.query import Query
 from service.served import Served
 from service.understand import LinkedEntity, matched_texts, named_entities
 
+OTHER_CATEGORY: Final = "other category"  # the term of a score that being of another category than asked for takes
 LEXICAL: Final = "lexical"  # the term of a score that matching as words adds
 DIVERSIFIED: Final = 200  # of the first hits; all pages within them belong to one order
 
@@ -39,12 +41,14 @@ class Wanted:
         sort: columns to sort by, each with whether it falls.
         facets: a column for each facet asked for.
         collapse: `(n,) float64`, products of equal value are one; None: every product by itself.
+        reranked: What is made of the query's category.
     """
 
     among: Mask | None
     sort: tuple[tuple[Column, bool], ...]
     facets: tuple[CountedColumn, ...]
     collapse: NDArray[np.float64] | None
+    reranked: Reranked | None = None
 
 
 EVERYTHING: Final = Wanted(None, (), (), None)
@@ -76,6 +80,7 @@ class Retrieved:
     facets: tuple[Facet, ...]
     strategy: FilterStrategy
     rank_s: float
+    reranked: Reranked | None = None
 
 
 def resolve(served: Served, query: Query) -> Wanted:
@@ -120,18 +125,22 @@ def retrieve(
 ) -> Retrieved:
     """Return the hits for a query vector and the entities its words name; all products for None."""
     bundle = served.bundle
+    reranked = None
+    if query.rerank is not None:
+        among, reranked = narrowed(bundle, query, wanted.among, category_of(bundle, query, mixture, links))
+        wanted = replace(wanted, among=among, reranked=reranked)
     scored, ordered = _ordered(bundle, query, wanted, mixture, links)
     began = time.perf_counter()
     if query.diversity and query.parts:
         ordered = _diversified(bundle, query, scored, ordered)
     page = scored.take(ordered[query.offset : query.offset + query.limit])
-    terms = _explained(bundle, query, mixture, links, page) if query.explain and query.parts else None
+    terms = _explained(bundle, query, wanted, mixture, links, page) if query.explain and query.parts else None
     hits = tuple(
         Found(int(row), bundle.products[int(row)], float(value), terms[place] if terms else None)
         for place, (row, value) in enumerate(zip(page.rows, page.scores, strict=True))
     )
     facets = _facets(bundle, query, wanted, scored)
-    return Retrieved(hits, len(ordered), facets, scored.strategy, time.perf_counter() - began)
+    return Retrieved(hits, len(ordered), facets, scored.strategy, time.perf_counter() - began, reranked)
 
 
 def _ordered(
@@ -172,6 +181,8 @@ def _scored(
         among=wanted.among,
         exclude_rows=_excluded(bundle, query),
     )
+    if wanted.reranked is not None and wanted.reranked.action == "demote":
+        scored = demoted(bundle, scored, wanted.reranked)
     return scored.take(scored.best()[: max(MIN_CANDIDATES, OVERSAMPLE * places)]) if wanted.sort else scored
 
 
@@ -222,7 +233,12 @@ def _diversified(bundle: Searchable, query: Query, scored: Scored, ordered: Plac
 
 
 def _explained(
-    bundle: Searchable, query: Query, mixture: Mixture | None, links: Sequence[LinkedEntity], page: Scored
+    bundle: Searchable,
+    query: Query,
+    wanted: Wanted,
+    mixture: Mixture | None,
+    links: Sequence[LinkedEntity],
+    page: Scored,
 ) -> list[tuple[Term, ...]]:
     weights = _weights(bundle, query)
     extras: list[tuple[int, str, str | None]] = [
@@ -230,6 +246,8 @@ def _explained(
     ]
     if weights.lexical:
         extras += [(number, LEXICAL, None) for number, _, _ in matched_texts(query)]
+    if page.added.shape[1] > len(extras) and wanted.reranked is not None and wanted.reranked.guess is not None:
+        extras.append((0, OTHER_CATEGORY, wanted.reranked.guess.name))
     added = list(zip(extras, page.added.T, strict=True))
     return explain(mixture, targets_of(bundle, page, weights), added)
 

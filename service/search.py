@@ -14,6 +14,7 @@ import structlog
 from indexer.ranking import FilterStrategy
 from indexer.searchable import Searchable
 from indexer.suggest import Suggestions
+from service.categorise import Guess, Reranked, category_of
 from service.embed import Account, Embedder
 from service.errors import DeadlineError, InvalidRequestError
 from service.facets import Facet
@@ -60,6 +61,7 @@ class Answer:
     found: int
     facets: tuple[Facet, ...]
     strategy: FilterStrategy
+    reranked: Reranked | None
     served: Served
     timings: Timings
     degraded: tuple[str, ...]
@@ -133,6 +135,22 @@ class SearchEngine:
         self._account(answer)
         return answer
 
+    async def classify(self, query: Query) -> tuple[Guess | None, Served]:
+        """Return the category that a query is of, None where the catalogue has none to tell, and who says so.
+
+        Raises:
+            ServiceError: as `search`.
+        """
+        served, account = self._served, Account()
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                links = await self._read(query, served)
+                mixture = await self._mixture(query, links, served, account)
+        except TimeoutError as error:
+            msg = f"No answer within {self._timeout_s:g} s."
+            raise DeadlineError(msg) from error
+        return await self._ranking.run(category_of, served.bundle, query, mixture, links), served
+
     async def suggest(self, text: str, limit: int) -> tuple[Suggestions, Served]:
         """Return completions of what is being typed, and what they were computed from.
 
@@ -174,6 +192,7 @@ class SearchEngine:
             found=retrieved.found,
             facets=retrieved.facets,
             strategy=retrieved.strategy,
+            reranked=retrieved.reranked,
             served=served,
             timings=timings,
             degraded=tuple(sorted(account.degraded | self.lacking)),

@@ -5,7 +5,7 @@ other's. Reading items is left to `service.items`, applying the log to `service.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -47,7 +47,7 @@ from service.telemetry import Metrics
 
 R = TypeVar("R")
 
-_ENCODED_AT_ONCE: Final = 16  # items of one batch, so that a large one leaves room for searches
+_ENCODED_AT_ONCE: Final = 16  # items of one batch, and pictures of all, so that they leave room for searches
 _STORED_AT_ONCE: Final = 64  # batches in one transaction
 _TRIES: Final = 5  # of an item whose product others change meanwhile
 _STORED: Final = 200
@@ -97,6 +97,7 @@ class Writer:
         self._follower = follower
         max_waiting, self._timeout_s = limits
         self._pool = BoundedPool("write", threads=2, max_waiting=max_waiting)
+        self._gate = asyncio.Semaphore(_ENCODED_AT_ONCE)
         self._store: MicroBatcher[Sequence[Change], _Stored] = MicroBatcher(
             self._store_all, name="store", max_batch=_STORED_AT_ONCE, max_waiting=max_waiting, observe=metrics.batch
         )
@@ -197,6 +198,7 @@ class Writer:
         [text], [entities] = texts_of([product], encoder), entities_of([product], encoder)
         terms = await self._embedder.fresh_text(text, entities)
         kept = {} if held is None else dict(zip(held.product.images, _pictures_of(held), strict=True))
+        files = await self._files(item.product_id) if kept else {}
         pictures = await asyncio.gather(
             *(self._picture(ref, kept, f"{item.path}.images[{n}]") for n, ref in enumerate(product.images))
         )
@@ -207,7 +209,11 @@ class Writer:
             images=vectors,
             thumbnails=tuple(picture.thumbnail for picture in pictures),
             fingerprint=encoder.fingerprint,
-            pictures={picture.reference: picture.file for picture in pictures if picture.file is not None},
+            pictures={
+                picture.reference: file
+                for picture in pictures
+                if (file := picture.file or files.get(picture.reference)) is not None
+            },
         )
 
     async def _picture(self, reference: str, kept: dict[str, _Picture], path: str) -> _Picture:
@@ -223,17 +229,23 @@ class Writer:
             msg = "is no picture that the product has: send a data-URI or an http(s) URL"
             raise InvalidRequestError(msg, path=path)
         stated = PictureData(reference) if is_data else PictureUrl(reference)
-        file = await self._pictures.load(PicturePart(stated, 1.0, path))
-        content = file.data
-        if len(content) > KEPT_BYTES:
+        async with self._gate:
+            file = await self._pictures.load(PicturePart(stated, 1.0, path))
+            content = file.data
+            if len(content) > KEPT_BYTES:
+                async with self._pictures.decoded(content, path) as image:
+                    content = await self._pool.run(compact_picture, image)
             async with self._pictures.decoded(content, path) as image:
-                content = await self._pool.run(compact_picture, image)
-        async with self._pictures.decoded(content, path) as image:
-            small = await self._pool.run(thumbnail, image)
-            vector = await self._embedder.encode_picture(image)
+                small = await self._pool.run(thumbnail, image)
+                vector = await self._embedder.encode_picture(image)
         return _Picture(
             f"sha256:{file.sha256.hex()}" if is_data else reference, vector.astype(np.float16), small, content
         )
+
+    async def _files(self, product_id: str) -> Mapping[str, bytes]:
+        """Return the picture files that came with a product, by reference: what replaces it must keep them."""
+        entry = await self._asked(lambda: self._log.whole(product_id))
+        return {} if entry is None else EncodedProduct.from_bytes(entry.payload).pictures
 
     def _needs_state(self, item: Item) -> bool:
         """Return whether the log must be asked before an item is stored; storing refuses what else cannot be."""
@@ -297,7 +309,7 @@ class Writer:
 
 def _pictures_of(encoded: EncodedProduct) -> list[_Picture]:
     parts = zip(encoded.product.images, encoded.images, encoded.thumbnails, strict=True)
-    return [_Picture(reference, vector, small, encoded.pictures.get(reference)) for reference, vector, small in parts]
+    return [_Picture(reference, vector, small, None) for reference, vector, small in parts]
 
 
 def _unavailable(error: LogUnavailableError) -> UnavailableError:

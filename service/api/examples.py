@@ -90,6 +90,7 @@ SEARCH_RESPONSE: Final = {
             "exact": True,
         },
     },
+    "rerank": None,
     "filter_strategy": "exact",
     "found": 1,
     "limit": 10,
@@ -139,11 +140,22 @@ PRODUCTS_RESPONSE: Final = {
     "index": _INDEX,
 }
 
-ExampleName = Literal["Search", "Product", "Products", "Deleted", "Ready", "Suggest"]
+CLASSIFY_RESPONSE: Final = {
+    "category": {
+        "name": "Jeans",
+        "probability": 0.93,
+        "source": "words",
+        "alternatives": [{"name": "Trousers", "probability": 0.04}, {"name": "Shorts", "probability": 0.01}],
+    },
+    "index": _INDEX,
+}
+
+ExampleName = Literal["Classify", "Search", "Product", "Products", "Deleted", "Ready", "Suggest"]
 ANSWERS: Final[dict[ExampleName, Any]] = {
     "Search": SEARCH_RESPONSE,
     "Product": PRODUCT_RESPONSE,
     "Products": PRODUCTS_RESPONSE,
+    "Classify": CLASSIFY_RESPONSE,
     "Deleted": {"id": "10011111", "version": 4, "index": _INDEX},
     "Ready": READY_RESPONSE,
     "Suggest": SUGGEST_RESPONSE,

@@ -13,6 +13,8 @@ from indexer.suggest import Suggestions
 from models.product import Product
 from service.api.schemas import ProductField
 from service.api.views import (
+    CategoryView,
+    ClassifyResponse,
     FacetStatisticsView,
     FacetView,
     Hit,
@@ -21,15 +23,18 @@ from service.api.views import (
     ProductsResponse,
     ProductView,
     ReadyResponse,
+    RerankView,
     SearchResponse,
     SuggestionView,
     SuggestResponse,
     TermView,
 )
+from service.categorise import Guess, Reranked
 from service.embed import CACHE
 from service.facets import Facet
 from service.items import ItemResult
 from service.mixture import Term
+from service.problems import MOST_ERRORS, printable
 from service.readiness import Verdict
 from service.retrieve import Found
 from service.search import Answer
@@ -52,6 +57,7 @@ def search_view(answer: Answer, fields: Sequence[ProductField] | None = None) ->
         "linked_entities": [_link(link) for link in answer.links],
         "facets": {facet.field: _facet(facet) for facet in answer.facets},
         "filter_strategy": answer.strategy.value,
+        "rerank": _rerank(answer.reranked),
         "found": answer.found,
         "limit": answer.query.limit,
         "offset": answer.query.offset,
@@ -93,7 +99,10 @@ def products_view(results: Sequence[ItemResult], served: Served) -> ProductsResp
                 "id": result.id,
                 "status": result.status,
                 "version": result.version,
-                "errors": [{"path": error.path, "message": error.message} for error in result.errors],
+                "errors": [
+                    {"path": printable(error.path), "message": printable(error.message)}
+                    for error in result.errors[:MOST_ERRORS]
+                ],
             }
             for result in results
         ],
@@ -152,6 +161,30 @@ def _facet(facet: Facet) -> FacetView:
         "statistics": None if facet.statistics is None else cast("FacetStatisticsView", asdict(facet.statistics)),
         "exact": facet.exact,
     }
+
+
+def classify_view(guess: Guess | None, served: Served) -> ClassifyResponse:
+    """Return a category as the wire has it."""
+    return {"category": _category(guess), "index": index_view(served)}
+
+
+def _category(guess: Guess | None) -> CategoryView | None:
+    if guess is None:
+        return None
+    return {
+        "name": guess.name,
+        "probability": round(guess.probability, _DECIMALS),
+        "source": guess.source,
+        "alternatives": [
+            {"name": name, "probability": round(chance, _DECIMALS)} for name, chance in guess.alternatives
+        ],
+    }
+
+
+def _rerank(reranked: Reranked | None) -> RerankView | None:
+    if reranked is None:
+        return None
+    return {"category": _category(reranked.guess), "action": reranked.action, "reason": reranked.reason}
 
 
 def _link(link: LinkedEntity) -> LinkedEntityView:

@@ -114,7 +114,8 @@ async def similar(
     request: Request, product_id: ProductId, asked: Annotated[SimilarRequest, Query()], engine: Engine
 ) -> Response:
     """Find products like this one, which is itself left out."""
-    query = to_similar_query(engine.served.bundle, _row(engine.served, product_id), asked)
+    served = engine.served
+    query = to_similar_query(served.bundle, _row(served, product_id), asked)
     answer = await while_connected(request, engine.search(query))
     return json_response(search_view(answer, asked.fields))
 

@@ -8,10 +8,12 @@ from indexer.fields import ATTRIBUTE_PREFIX
 from indexer.searchable import Searchable
 from models.product import Product
 from service.api.schemas import (
+    ClassifyRequest,
     FacetRequest,
     ImageReference,
     ImageSearchForm,
     QueryPart,
+    RerankRequest,
     SearchRequest,
     SimilarRequest,
 )
@@ -26,6 +28,7 @@ from service.query import (
     PictureUrl,
     ProductPart,
     Query,
+    Rerank,
     SortKey,
     TextPart,
 )
@@ -67,10 +70,28 @@ def _query(parts: Sequence[Part], asked: SearchRequest | ImageSearchForm) -> Que
         sort=_sort(asked.sort),
         collapse=asked.collapse,
         diversity=asked.diversity,
+        rerank=_rerank(asked.rerank),
         limit=asked.limit,
         offset=asked.offset,
         explain=asked.explain,
     )
+
+
+def to_classified(asked: ClassifyRequest) -> Query:
+    """Return the query whose category is asked for.
+
+    Raises:
+        InvalidRequestError: there is nothing to classify.
+    """
+    return to_query(
+        SearchRequest(q=asked.q, image=asked.image, entities=asked.entities, entity_linking=asked.entity_linking)
+    )
+
+
+def _rerank(asked: RerankRequest | None) -> Rerank | None:
+    if asked is None:
+        return None
+    return Rerank(None if asked.category == "auto" else asked.category, asked.action, asked.min_confidence)
 
 
 def to_similar_query(bundle: Searchable, row: int, asked: SimilarRequest) -> Query:

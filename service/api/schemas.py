@@ -141,6 +141,28 @@ Facets = Annotated[
 ]
 
 
+class RerankRequest(Request):
+    """What to make of the query's category: `auto` finds it out from the query; an unsure one is not used."""
+
+    category: Annotated[FieldName, Field(description="A category, or auto.")] = "auto"
+    action: Annotated[
+        Literal["filter", "demote"],
+        Field(description="Leave products of another category out, or put them behind."),
+    ] = "demote"
+    min_confidence: Annotated[
+        float, Field(ge=0, le=1, allow_inf_nan=False, description="How sure the category must be.")
+    ] = 0.5
+
+
+class ClassifyRequest(Request):
+    """What to find the category of: words, a picture, or both."""
+
+    q: QueryText | None = None
+    image: ImageReference | None = None
+    entities: EntityMap = Field(default_factory=dict)
+    entity_linking: EntityLinking = "auto"
+
+
 class SearchRequest(Request):
     """What to look for: `q`, `image` and `query`, together one mixture; or, to browse, a filter, facets or sort."""
 
@@ -156,6 +178,7 @@ class SearchRequest(Request):
     sort: Sort = Field(default_factory=list)
     collapse: Collapse = None
     diversity: Diversity = 0.0
+    rerank: RerankRequest | None = None
     limit: Limit = 20
     offset: Offset = 0
     fields: Fields | None = None
@@ -180,6 +203,7 @@ class ImageSearchForm(BaseModel):
     filter: Json[FilterObject] | None = Field(None, description='JSON, such as {"price": {"lt": 50}}.')
     facets: Json[Facets] = Field(default_factory=list, description='JSON, such as ["brand"].')
     sort: Json[Sort] = Field(default_factory=list, description='JSON, such as ["price:asc"].')
+    rerank: Json[RerankRequest] | None = Field(None, description='JSON, such as {"action": "filter"}.')
     collapse: Collapse = None
     diversity: Diversity = 0.0
     limit: Limit = 20

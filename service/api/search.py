@@ -8,11 +8,11 @@ from starlette.responses import Response
 from service.api.bodies import BODY_PROBLEMS, form_only, json_only
 from service.api.connection import while_connected
 from service.api.documented import answered, problems
-from service.api.present import json_response, search_view, suggest_view
-from service.api.requests import to_image_query, to_query
-from service.api.schemas import ImageSearchForm, SearchRequest, SuggestRequest
+from service.api.present import classify_view, json_response, search_view, suggest_view
+from service.api.requests import to_classified, to_image_query, to_query
+from service.api.schemas import ClassifyRequest, ImageSearchForm, SearchRequest, SuggestRequest
 from service.api.state import Engine
-from service.api.views import SearchResponse, SuggestResponse
+from service.api.views import ClassifyResponse, SearchResponse, SuggestResponse
 from service.errors import ProblemType
 
 router = APIRouter(prefix="/v1", tags=["search"])
@@ -43,6 +43,19 @@ async def search_image(request: Request, asked: Annotated[ImageSearchForm, Form(
     query = to_image_query(asked, await asked.image.read())
     answer = await while_connected(request, engine.search(query))
     return json_response(search_view(answer, asked.fields))
+
+
+@router.post(
+    "/classify",
+    summary="Category",
+    response_model=ClassifyResponse,
+    dependencies=[Depends(json_only)],
+    responses={200: answered("Classify", "The category."), **BODY_PROBLEMS},
+)
+async def classify(request: Request, asked: ClassifyRequest, engine: Engine) -> Response:
+    """Find out what category words or a picture are of, by comparing every two categories of the catalogue."""
+    guess, served = await while_connected(request, engine.classify(to_classified(asked)))
+    return json_response(classify_view(guess, served))
 
 
 @router.get(

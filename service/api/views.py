@@ -129,6 +129,37 @@ class Timings(TypedDict):
     rank: float
 
 
+class AlternativeView(TypedDict):
+    """Another category, and how likely it is."""
+
+    name: str
+    probability: float
+
+
+class CategoryView(TypedDict):
+    """A category, how likely it is, who says so, and the likeliest others where it was found out by comparing."""
+
+    name: str
+    probability: float
+    source: Literal["caller", "linked", "words", "picture", "both"]
+    alternatives: list[AlternativeView]
+
+
+class RerankView(TypedDict):
+    """What was made of the query's category; `reason` says why less was than was asked for."""
+
+    category: CategoryView | None
+    action: Literal["filter", "demote", "none"]
+    reason: str
+
+
+class ClassifyResponse(TypedDict):
+    """The category of words or a picture; null where the catalogue has none to tell."""
+
+    category: CategoryView | None
+    index: "IndexView"
+
+
 class SearchResponse(TypedDict):
     """Hits, best first, and how they were found."""
 
@@ -136,6 +167,7 @@ class SearchResponse(TypedDict):
     linked_entities: list[LinkedEntityView]
     facets: dict[str, FacetView]
     filter_strategy: Literal["none", "exact", "approximate"]
+    rerank: RerankView | None
     found: int
     limit: int
     offset: int

@@ -152,7 +152,7 @@ BAD_PATHS = {
     "limit -1": ("GET", "/v1/products/p1/similar?limit=-1", 422, "limit"),
     "unknown parameter": ("GET", "/v1/products/p1/similar?sort=price", 422, "sort"),
     "GET for a search": ("GET", "/v1/search", 405, None),
-    "DELETE for a product": ("DELETE", "/v1/products/p1", 405, None),
+    "PATCH for a product": ("PATCH", "/v1/products/p1", 405, None),
     "POST to a file": ("POST", "/index.html", 405, None),
     "bad UTF-8 in an id": ("GET", "/v1/products/%ff%fe", 404, "id"),
     "NUL in an id": ("GET", "/v1/products/a%00b", 404, "id"),

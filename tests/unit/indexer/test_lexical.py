@@ -138,7 +138,7 @@ def test_damage_is_named(tmp_path, spoil):
 
 
 def test_forms_are_the_words_that_stand_for_a_stem_most_often(index):
-    forms = dict(zip(index.terms, index.forms, strict=True))
+    forms = dict(zip(index.vocabulary.terms, index.forms, strict=True))
     assert forms["run"] == "running"
     assert forms["shoe"] == "shoe"  # as often as "shoes", and first in the alphabet
     assert forms["sneaker"] == "sneakers"
@@ -146,7 +146,7 @@ def test_forms_are_the_words_that_stand_for_a_stem_most_often(index):
 
 
 def test_a_text_is_read_word_by_word(index):
-    shoe, sneaker = index.terms.index("shoe"), index.terms.index("sneaker")
+    shoe, sneaker = index.vocabulary.terms.index("shoe"), index.vocabulary.terms.index("sneaker")
     assert index.read("Shoes, sneekers qqq") == [
         ("shoes", shoe, None),
         ("sneekers", None, sneaker),

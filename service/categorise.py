@@ -1,0 +1,175 @@
+"""What category a query is of, and what that means for its candidates: a filter, or a penalty for those of another.
+
+A name of a category in the words, or one that the caller gives, decides; otherwise the judges of the bundle do, by the
+duels of its classes: words by the judge of texts, pictures by that of pictures, both as a product of experts.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexer.categories import GROUP, Categories
+from indexer.fields import Mask
+from indexer.products import fold_value
+from indexer.ranking import Scored
+from indexer.searchable import Searchable
+from models.category.judge import Judgement, combined
+from models.encoder import Vectors
+from service.errors import InvalidRequestError
+from service.mixture import Mixture
+from service.query import PicturePart, Query, TextPart
+from service.understand import LinkedEntity
+
+Action = Literal["filter", "demote", "none"]
+Source = Literal["caller", "linked", "words", "picture", "both"]
+
+ALTERNATIVES: Final = 4
+_LEAST: Final = 1e-12
+SURE_NAME: Final = 0.5  # from which on a linked name of a category is taken for one
+_KINDS: Final[dict[type, str]] = {TextPart: "text", PicturePart: "image"}
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """The category that something is of.
+
+    Attributes:
+        name: As the catalogue spells it.
+        probability: That it is this one.
+        source: Who says so.
+        alternatives: The likeliest others with their probabilities; none where it was named.
+    """
+
+    name: str
+    probability: float
+    source: Source
+    alternatives: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reranked:
+    """What a guess was used for; `reason` says why for less than was asked, else it is empty."""
+
+    guess: Guess | None
+    action: Action
+    reason: str = ""
+
+
+def category_of(view: Searchable, query: Query, mixture: Mixture | None, links: Sequence[LinkedEntity]) -> Guess | None:
+    """Return the category that a query is of; None where nothing tells.
+
+    Raises:
+        InvalidRequestError: the caller names a category that no product has.
+    """
+    asked = query.rerank
+    if asked is not None and asked.category is not None:
+        return _named(view, asked.category)
+    linked = [link for link in links if link.group == GROUP and query.parts[link.query].weight > 0]
+    sure = max(linked, key=lambda link: link.probability, default=None)
+    if sure is not None and sure.probability >= SURE_NAME:
+        return Guess(sure.value, sure.probability, "linked")
+    if mixture is None or view.categories is None:
+        return None
+    return judged(view.categories, kind_vectors(query, mixture))
+
+
+def _named(view: Searchable, name: str) -> Guess:
+    codes, known = view.products.entity_codes(GROUP)
+    code = known.get(fold_value(name))
+    if code is None or not (codes == code).any():
+        msg = f"rerank.category: no product is of the category {name!r}."
+        raise InvalidRequestError(msg, path="rerank.category")
+    return Guess(name, 1.0, "caller")
+
+
+def kind_vectors(query: Query, mixture: Mixture) -> dict[str, Vectors]:
+    """Return the vector of the words, without their category, and of the pictures, `(d,)` unit length."""
+    found: dict[str, Vectors] = {}
+    for part, kind in _KINDS.items():
+        rows = [
+            row
+            for row, (number, name, _, _) in enumerate(mixture.labels)
+            if isinstance(query.parts[number], part) and query.parts[number].weight > 0 and name != GROUP
+        ]
+        total = mixture.terms[rows].sum(axis=0)
+        length = float(np.linalg.norm(total))
+        if rows and length > 0:
+            found[kind] = total / np.float32(length)
+    return found
+
+
+def judged(categories: Categories, vectors: dict[str, Vectors]) -> Guess | None:
+    """Return the category that the judges of texts and of pictures see in vectors by kind; None without a judge."""
+    parts: dict[str, Judgement] = {
+        kind: categories.judges[kind].judge(vector[None, :].astype(np.float32))
+        for kind, vector in vectors.items()
+        if kind in categories.judges
+    }
+    if not parts:
+        return None
+    [first, *others] = parts.values()
+    whole = combined([first, *others]) if others else first
+    source: Source = "both" if others else "words" if "text" in parts else "picture"
+    chances, best, probability = whole.chances[0], int(whole.classes[0]), float(whole.probability[0])
+    if source == "words" and categories.of_queries is not None:
+        probability = float(categories.of_queries(whole.margins)[0])
+    left = (1 - probability) / max(float(chances.sum() - chances[best]), _LEAST)  # what is left for the others
+    order = [int(place) for place in np.argsort(-chances, kind="stable") if place != best][:ALTERNATIVES]
+    alternatives = tuple((categories.names[place], float(chances[place]) * left) for place in order)
+    return Guess(categories.names[best], probability, source, alternatives)
+
+
+def fitting(view: Searchable, name: str, rows: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
+    """Return how likely products are of the category `name`, `(n,)` or of `rows`, `(m,) float32`.
+
+    A product that states it is. One that states none is as likely as its judges say; one that states another is as
+    likely as that is wrong, if the judges say it is of this one.
+    """
+    codes, known = view.products.entity_codes(GROUP)
+    code = known.get(fold_value(name), -2)
+    states = codes == code
+    chance = states.astype(np.float32)
+    categories = view.categories
+    number = None if categories is None else categories.number(name)
+    if categories is not None and number is not None:
+        n = len(categories.listed)
+        may_be = ~states[:n] & (categories.both.classes == number)
+        if view.live is not None:
+            may_be &= view.live[:n]
+        silent = codes[:n] < 0
+        chance[:n][may_be & silent] = categories.both.probability[may_be & silent]
+        chance[:n][may_be & ~silent] = categories.wrong[may_be & ~silent]
+    return np.asarray(chance if rows is None else chance[rows], np.float32)
+
+
+def narrowed(view: Searchable, query: Query, among: Mask | None, guess: Guess | None) -> tuple[Mask | None, Reranked]:
+    """Return the products to search among, and what is made of a guess; a filter that leaves nothing is not used."""
+    asked = query.rerank
+    if asked is None or guess is None:
+        return among, Reranked(guess, "none", "" if asked is None else "nothing tells the category")
+    if guess.probability < asked.min_confidence:
+        return among, Reranked(guess, "none", "not sure enough")
+    if asked.action == "demote":
+        return among, Reranked(guess, "demote")
+    fits = fitting(view, guess.name) > 0.5
+    mask = fits if among is None else fits & among
+    if not mask.any():
+        return among, Reranked(guess, "demote", "no product of the category meets the filter")
+    return mask, Reranked(guess, "filter")
+
+
+def demoted(view: Searchable, scored: Scored, reranked: Reranked) -> Scored:
+    """Return the candidates with what each loses by being of another category, as its last added column.
+
+    A product that cannot be of the category loses the best score times the probability of the guess: with a sure guess
+    it comes behind all that are.
+    """
+    if reranked.guess is None or not len(scored.rows):
+        return scored
+    misfit = 1 - fitting(view, reranked.guess.name, scored.rows)
+    best = np.float32(max(0.0, float(scored.scores.max())))
+    loss = (-np.float32(reranked.guess.probability) * best * misfit).astype(np.float32)
+    return replace(scored, scores=scored.scores + loss, added=np.column_stack([scored.added, loss]))
