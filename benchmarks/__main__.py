@@ -9,11 +9,11 @@ import numpy as np
 import orjson
 from PIL import Image
 
-from benchmarks import ann, encode, filters, load, pairwise, record, updates
+from benchmarks import ann, encode, filters, load, pairwise, record, rerank, updates
 from indexer.bundle import Bundle, current_bundle
 from models.checkpoint import load_encoder
 
-KINDS = ("encode", "ann", "filters", "load", "updates", "pairwise")
+KINDS = ("encode", "ann", "filters", "load", "updates", "pairwise", "rerank")
 RECIPES = ("exact", "hnsw", "ivf")
 
 
@@ -43,6 +43,13 @@ RECIPES = ("exact", "hnsw", "ivf")
     type=click.IntRange(3, 1000),
     help="Timed calls of each encode row.",
 )
+@click.option("--queries", type=click.Path(path_type=Path), help="Judged queries (rerank).  [default: made]")
+@click.option(
+    "--most-queries", default=200, show_default=True, type=click.IntRange(1), help="Of each kind, at most (rerank)."
+)
+@click.option(
+    "--min-confidence", default=0.7, show_default=True, type=click.FloatRange(0, 1), help="Of a category (rerank)."
+)
 @click.option(
     "--search-rate", default=20.0, show_default=True, type=click.FloatRange(1), help="Searches per second (updates)."
 )
@@ -71,6 +78,9 @@ def main(
     seconds: float,
     port: int,
     repeats: int,
+    queries: Path | None,
+    most_queries: int,
+    min_confidence: float,
     search_rate: float,
     update_rate: float,
     update_batch: int,
@@ -99,6 +109,8 @@ def main(
                 measured = filters.figures(bundle, rows, "hnsw", nq=50, seed=seed)
         elif kind == "pairwise":
             measured = pairwise.figures(rows, seed=seed)
+        elif kind == "rerank":
+            measured = rerank.figures(data_dir, encoder, queries, most_queries, seed, min_confidence)
         elif kind == "updates":
             streams = updates.Streams(search_rate, update_rate, update_batch, whole)
             with Bundle.open(current) as bundle:

@@ -107,6 +107,20 @@ class Scored:
             added=self.added[places],
         )
 
+    def with_others(self, other: "Scored") -> "Scored":
+        """Return these products and those of `other` that are not among them, in the order of rows."""
+        new = other.take(np.flatnonzero(~np.isin(other.rows, self.rows)))
+        order = np.argsort(np.concatenate([self.rows, new.rows]), kind="stable")
+        both = replace(
+            self,
+            rows=np.concatenate([self.rows, new.rows]),
+            scores=np.concatenate([self.scores, new.scores]),
+            pictures=np.concatenate([self.pictures, new.pictures]),
+            added=np.concatenate([self.added, new.added]),
+            candidates=self.candidates + len(new.rows),
+        )
+        return both.take(order)
+
     def best(self) -> Rows:
         """Return the places of all, `(m,) int64`, in falling order of score, ties by row."""
         return np.lexsort((self.rows, -self.scores))

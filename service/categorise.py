@@ -78,11 +78,11 @@ def category_of(view: Searchable, query: Query, mixture: Mixture | None, links: 
 
 def _named(view: Searchable, name: str) -> Guess:
     codes, known = view.products.entity_codes(GROUP)
-    code = known.get(fold_value(name))
-    if code is None or not (codes == code).any():
+    rows = np.flatnonzero(codes == known.get(fold_value(name), -2))
+    if not len(rows):
         msg = f"rerank.category: no product is of the category {name!r}."
         raise InvalidRequestError(msg, path="rerank.category")
-    return Guess(name, 1.0, "caller")
+    return Guess(view.products[int(rows[0])].category or name, 1.0, "caller")
 
 
 def kind_vectors(query: Query, mixture: Mixture) -> dict[str, Vectors]:
@@ -118,7 +118,8 @@ def judged(categories: Categories, vectors: dict[str, Vectors]) -> Guess | None:
         probability = float(categories.of_queries(whole.margins)[0])
     left = (1 - probability) / max(float(chances.sum() - chances[best]), _LEAST)  # what is left for the others
     order = [int(place) for place in np.argsort(-chances, kind="stable") if place != best][:ALTERNATIVES]
-    alternatives = tuple((categories.names[place], float(chances[place]) * left) for place in order)
+    # However little may be known of words as short as these: what came first is no less likely than the others.
+    alternatives = tuple((categories.names[place], min(float(chances[place]) * left, probability)) for place in order)
     return Guess(categories.names[best], probability, source, alternatives)
 
 
@@ -154,22 +155,34 @@ def narrowed(view: Searchable, query: Query, among: Mask | None, guess: Guess | 
         return among, Reranked(guess, "none", "not sure enough")
     if asked.action == "demote":
         return among, Reranked(guess, "demote")
-    fits = fitting(view, guess.name) > 0.5
-    mask = fits if among is None else fits & among
+    mask = fitting_mask(view, among, Reranked(guess, "filter"))
     if not mask.any():
         return among, Reranked(guess, "demote", "no product of the category meets the filter")
     return mask, Reranked(guess, "filter")
 
 
+def fitting_mask(view: Searchable, among: Mask | None, reranked: Reranked) -> Mask:
+    """Return which products, of those in `among`, are more likely of the category than not, `(n,) bool`."""
+    if reranked.guess is None:
+        return np.zeros(len(view.products), np.bool_)
+    fits = fitting(view, reranked.guess.name) > 0.5
+    return fits if among is None else fits & among
+
+
+def unfiltered(reranked: Reranked) -> Reranked:
+    """Return what is made of a guess instead of a filter under which nothing was found."""
+    return replace(reranked, action="demote", reason="nothing of the category is found")
+
+
 def demoted(view: Searchable, scored: Scored, reranked: Reranked) -> Scored:
     """Return the candidates with what each loses by being of another category, as its last added column.
 
-    A product that cannot be of the category loses the best score times the probability of the guess: with a sure guess
-    it comes behind all that are.
+    A product that cannot be of the category loses what the best score is above the worst, or above 0, times the
+    probability of the guess: with a sure guess it comes behind all that are.
     """
     if reranked.guess is None or not len(scored.rows):
         return scored
     misfit = 1 - fitting(view, reranked.guess.name, scored.rows)
-    best = np.float32(max(0.0, float(scored.scores.max())))
-    loss = (-np.float32(reranked.guess.probability) * best * misfit).astype(np.float32)
+    span = np.float32(max(0.0, float(scored.scores.max())) - min(0.0, float(scored.scores.min())))
+    loss = (-np.float32(reranked.guess.probability) * span * misfit).astype(np.float32)
     return replace(scored, scores=scored.scores + loss, added=np.column_stack([scored.added, loss]))

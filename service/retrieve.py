@@ -16,7 +16,7 @@ from indexer.manifest import FusionWeights
 from indexer.ranking import MIN_CANDIDATES, OVERSAMPLE, FilterStrategy, Scored, Words, score
 from indexer.searchable import Searchable
 from models.product import Product
-from service.categorise import Reranked, category_of, demoted, narrowed
+from service.categorise import Reranked, category_of, demoted, fitting_mask, narrowed, unfiltered
 from service.embed import kind_of
 from service.errors import InvalidRequestError
 from service.facets import Facet, count
@@ -125,11 +125,14 @@ def retrieve(
 ) -> Retrieved:
     """Return the hits for a query vector and the entities its words name; all products for None."""
     bundle = served.bundle
-    reranked = None
+    everywhere = wanted
     if query.rerank is not None:
         among, reranked = narrowed(bundle, query, wanted.among, category_of(bundle, query, mixture, links))
         wanted = replace(wanted, among=among, reranked=reranked)
     scored, ordered = _ordered(bundle, query, wanted, mixture, links)
+    if wanted.reranked is not None and wanted.reranked.action == "filter" and not len(ordered):
+        wanted = replace(everywhere, reranked=unfiltered(wanted.reranked))
+        scored, ordered = _ordered(bundle, query, wanted, mixture, links)
     began = time.perf_counter()
     if query.diversity and query.parts:
         ordered = _diversified(bundle, query, scored, ordered)
@@ -140,7 +143,7 @@ def retrieve(
         for place, (row, value) in enumerate(zip(page.rows, page.scores, strict=True))
     )
     facets = _facets(bundle, query, wanted, scored)
-    return Retrieved(hits, len(ordered), facets, scored.strategy, time.perf_counter() - began, reranked)
+    return Retrieved(hits, len(ordered), facets, scored.strategy, time.perf_counter() - began, wanted.reranked)
 
 
 def _ordered(
@@ -172,17 +175,23 @@ def _scored(
     What is far from the query would otherwise come first whenever it is cheap.
     """
     texts = [(text, share) for _, text, share in matched_texts(query)]
-    scored = score(
-        bundle,
-        np.zeros(bundle.manifest.encoder.dim, np.float32) if mixture is None else mixture.vector,
-        _weights(bundle, query),
-        places,
-        Words([entity for _, entity in named_entities(query, links)], texts),
-        among=wanted.among,
-        exclude_rows=_excluded(bundle, query),
-    )
+
+    def candidates(among: Mask | None) -> Scored:
+        return score(
+            bundle,
+            np.zeros(bundle.manifest.encoder.dim, np.float32) if mixture is None else mixture.vector,
+            _weights(bundle, query),
+            places,
+            Words([entity for _, entity in named_entities(query, links)], texts),
+            among=among,
+            exclude_rows=_excluded(bundle, query),
+        )
+
+    scored = candidates(wanted.among)
     if wanted.reranked is not None and wanted.reranked.action == "demote":
-        scored = demoted(bundle, scored, wanted.reranked)
+        fits = fitting_mask(bundle, wanted.among, wanted.reranked)
+        # Those of the category come first on every page, so as many of them are candidates as of all products.
+        scored = demoted(bundle, scored.with_others(candidates(fits)) if fits.any() else scored, wanted.reranked)
     return scored.take(scored.best()[: max(MIN_CANDIDATES, OVERSAMPLE * places)]) if wanted.sort else scored
 
 

@@ -151,7 +151,7 @@ class RerankRequest(Request):
     ] = "demote"
     min_confidence: Annotated[
         float, Field(ge=0, le=1, allow_inf_nan=False, description="How sure the category must be.")
-    ] = 0.5
+    ] = 0.7
 
 
 class ClassifyRequest(Request):

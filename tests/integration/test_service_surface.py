@@ -15,7 +15,14 @@ from indexer.bundle import Bundle
 from models.encoder import TextTerms
 from service.api import examples
 from service.api.schemas import ProductsRequest, SearchRequest
-from service.api.views import DeletedResponse, ProductResponse, ProductsResponse, ReadyResponse, SearchResponse
+from service.api.views import (
+    ClassifyResponse,
+    DeletedResponse,
+    ProductResponse,
+    ProductsResponse,
+    ReadyResponse,
+    SearchResponse,
+)
 from service.app import STOREFRONT, create_app
 from service.errors import StartupError
 from service.items import Item, read_items
@@ -72,7 +79,7 @@ def test_the_documentation_describes_every_route_and_its_problems(client):
     described = client.get("/openapi.json").json()
     assert set(described["paths"]) == {
         "/v1/search", "/v1/search/image", "/v1/products", "/v1/products/{id}", "/v1/products/{id}/similar",
-        "/v1/products/{id}/images/{n}", "/v1/suggest", "/livez", "/readyz", "/metrics",
+        "/v1/products/{id}/images/{n}", "/v1/classify", "/v1/suggest", "/livez", "/readyz", "/metrics",
     }  # fmt: skip
     for kind, name in re.findall(r'"#/components/(schemas|examples)/([^"]+)"', json.dumps(described)):
         assert name in described["components"][kind]
@@ -98,6 +105,7 @@ def test_the_documented_examples_are_true(client):
     shown = {name: example["value"] for name, example in described["components"]["examples"].items()}
     assert shown == examples.ANSWERS
     forms = {
+        "Classify": ClassifyResponse,
         "Search": SearchResponse,
         "Product": ProductResponse,
         "Products": ProductsResponse,
