@@ -57,7 +57,7 @@ RECIPES = ("exact", "hnsw", "ivf")
     "--update-rate", default=200.0, show_default=True, type=click.FloatRange(1), help="Updates per second (updates)."
 )
 @click.option(
-    "--update-batch", default=1, show_default=True, type=click.IntRange(1, 1000), help="Updates in one request."
+    "--update-batch", default=10, show_default=True, type=click.IntRange(1, 1000), help="Updates in one request."
 )
 @click.option(
     "--whole", default=0.0, show_default=True, type=click.FloatRange(0, 1), help="Share of updates that are products."

@@ -1,4 +1,4 @@
-"""Searches at a fixed rate, with and without a stream of updates beside them, by turns, against one service process.
+"""Searches at a given rate, with and without a stream of updates beside them, by turns, against one service process.
 
 Cost model: an open loop; a search is due at its time whether or not the earlier ones were answered, and its latency
 counts from then, so waiting is not left out. Callers share the cores with the service. Phases without and with updates
@@ -23,6 +23,8 @@ from benchmarks.record import percentiles
 from indexer.bundle import BUNDLES, CURRENT
 
 WARM_UP_S = 3.0
+WATCHED = 50
+LOOKS, LOOK_S = 500, 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,7 @@ async def _phases(
 ) -> tuple[Tally, Tally]:
     rng = random.Random(seed)
     texts = [product.title for product in products]
+    watched, changing = products[:WATCHED], products[WATCHED:]  # what is looked for is not changed meanwhile
     searches = ({"q": body["q"]} for kind, body in requests_of(texts, [b""], seed) if kind == "text")
     quiet, busy = Tally(), Tally()
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30.0) as http:
@@ -99,7 +102,7 @@ async def _phases(
                 tally.failures.append(f"search {answer.status_code}")
 
         async def update(tally: Tally, due: float) -> None:
-            changed = [_changed(rng, products, streams.whole) for _ in range(streams.batch)]
+            changed = [_changed(rng, product, streams.whole) for product in rng.sample(changing, streams.batch)]
             answer = await http.put("/v1/products", json={"products": changed})
             tally.updates_ms.append((time.perf_counter() - due) * 1e3)
             if not answer.is_success or answer.json()["failed"]:
@@ -107,27 +110,29 @@ async def _phases(
 
         async def watch(tally: Tally, due: float) -> None:
             """Change one product and look at it until the change is seen."""
-            product_id, price = rng.choice(products).id, float(rng.randrange(10**6))
+            product_id, price = rng.choice(watched).id, float(rng.randrange(10**6))
             await http.put("/v1/products", json={"products": [{"id": product_id, "price": price, "partial": True}]})
             asked = {"filter": {"id": product_id, "price": price}, "limit": 1}
-            while not (await http.post("/v1/search", json=asked)).json()["found"]:
-                pass
-            tally.seen_ms.append((time.perf_counter() - due) * 1e3)
+            for _ in range(LOOKS):
+                if (await http.post("/v1/search", json=asked)).json()["found"]:
+                    tally.seen_ms.append((time.perf_counter() - due) * 1e3)
+                    return
+                await asyncio.sleep(LOOK_S)
+            tally.failures.append(f"a change of {product_id} was not seen")
 
-        await _at_rate(streams.searches, WARM_UP_S, lambda due: search(Tally(), due))
+        await _at_rate(streams.searches, WARM_UP_S, rng, lambda due: search(Tally(), due))
         for _ in range(3):
-            await _at_rate(streams.searches, seconds, lambda due: search(quiet, due))
+            await _at_rate(streams.searches, seconds, rng, lambda due: search(quiet, due))
             await asyncio.gather(
-                _at_rate(streams.searches, seconds, lambda due: search(busy, due)),
-                _at_rate(streams.updates / streams.batch, seconds, lambda due: update(busy, due)),
-                _at_rate(0.5, seconds, lambda due: watch(busy, due)),
+                _at_rate(streams.searches, seconds, rng, lambda due: search(busy, due)),
+                _at_rate(streams.updates / streams.batch, seconds, rng, lambda due: update(busy, due)),
+                _at_rate(0.5, seconds, rng, lambda due: watch(busy, due)),
             )
     return quiet, busy
 
 
-def _changed(rng: random.Random, products: Sequence[Any], whole: float) -> dict[str, object]:
+def _changed(rng: random.Random, product: Any, whole: float) -> dict[str, object]:  # noqa: ANN401 - a Product
     """Return a change: a price and a stock, or for the share `whole` all of a product, with other words."""
-    product = rng.choice(products)
     price, in_stock = round(rng.uniform(1, 500), 2), rng.random() < 0.5
     if rng.random() >= whole:
         return {"id": product.id, "price": price, "in_stock": in_stock, "partial": True}
@@ -135,12 +140,13 @@ def _changed(rng: random.Random, products: Sequence[Any], whole: float) -> dict[
     return {**stated, "description": f"{product.description} {rng.randrange(1000)}", "price": price}
 
 
-async def _at_rate(per_second: float, seconds: float, send: Callable[[float], Awaitable[None]]) -> None:
-    """Send at a fixed rate for so long, and wait for all answers; `send` gets the time it was due."""
-    began = time.perf_counter()
+async def _at_rate(
+    per_second: float, seconds: float, rng: random.Random, send: Callable[[float], Awaitable[None]]
+) -> None:
+    """Send as a Poisson process of a rate for so long, and wait for all answers; `send` gets the time it was due."""
+    began = due = time.perf_counter()
     sent = []
-    for number in range(int(per_second * seconds)):
-        due = began + number / per_second
+    while (due := due + rng.expovariate(per_second)) < began + seconds:
         await asyncio.sleep(max(0.0, due - time.perf_counter()))
         sent.append(asyncio.ensure_future(send(due)))
     await asyncio.gather(*sent)

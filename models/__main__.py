@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from models.category.cli import classify
+from models.category.cli import audit, classify
 from models.flags import CATALOGUE, one_line_on_failure
 from models.linking_cli import linking
 from models.study.cli import reproduce
@@ -237,6 +237,7 @@ def _commit() -> str | None:
     return done.stdout.strip() or None
 
 
+main.add_command(audit)
 main.add_command(classify)
 main.add_command(linking)
 main.add_command(reproduce)

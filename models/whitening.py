@@ -65,12 +65,11 @@ class Whitening:
             raise ValueError(msg)
         known = check_labels(labels, len(vectors), classes)
         means, d = class_statistics(vectors, known, classes).means, vectors.shape[1]
-        spread, count = np.zeros((d, d)), 0
+        spread = np.zeros((d, d))
         for where, block in blocks(vectors, _ROWS):
             here = known[where] != NO_CLASS
             apart = (block[here].astype(np.float64) - means[known[where][here]]).astype(np.float32)
             spread += apart.T @ apart
-            count += int(here.sum())
         mean = float(np.trace(spread) / d) or 1.0  # one sample of each class: there is no spread to even out
         shrunk = (1 - shrinkage) * spread / mean + shrinkage * np.eye(d)
         values, axes = np.linalg.eigh(shrunk)

@@ -62,3 +62,54 @@ def classify(
         prompts = encode_prompts(loaded, names)
         found = study(parts[0], parts[1], prompts, names, sure=Sure(margin=margin), seed=seed)
     click.echo(orjson.dumps(found.to_json(), option=orjson.OPT_INDENT_2).decode() if as_json else study_table(found))
+
+
+@click.command()
+@CATALOGUE
+@ENCODER
+@GROUP
+@click.option("--split", help="Only products of this split.  [default: all products]")
+@click.option("--out", type=click.Path(path_type=Path), metavar="FOLDER", help="Write audit.csv and audit.html here.")
+@click.option("--limit", type=click.IntRange(min=2), help="Products, at most.")
+@click.option("--top", default=50, show_default=True, type=click.IntRange(min=1), help="Products shown, at most.")
+@click.option(
+    "--corrupt", type=click.FloatRange(0, 1, min_open=True), metavar="SHARE",
+    help="First change this share of the categories, in 0..1, and say how many are found: for measuring.",
+)  # fmt: skip
+@click.option("--seed", default=0, show_default=True, help="Of the folds and of what is changed.")
+@DEVICE
+@JSON
+def audit(
+    *,
+    catalogue: Path,
+    encoder: str,
+    group: str,
+    split: str | None,
+    out: Path | None,
+    limit: int | None,
+    top: int,
+    corrupt: float | None,
+    seed: int,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Rank the products of a catalogue by how likely the category they are listed under is wrong."""
+    from models.category.audit_catalogue import Wanted, audit_catalogue, files_of
+    from models.category.audit_report import PAGE_FILE, as_json_value, as_lines, doubted, write
+    from models.category.whole_feed import WholeFeed
+    from models.checkpoint import load_encoder
+    from models.train.feed import Feed
+
+    wanted = Wanted(group, split, limit, corrupt, seed)
+    with one_line_on_failure():
+        feed = WholeFeed.open(catalogue) if split is None else Feed.open(catalogue)
+        if out is not None:
+            write(out, {})  # a folder that cannot be is found out before minutes of work
+        found = audit_catalogue(load_encoder(encoder, device), feed, wanted)
+        if out is not None:
+            write(out, files_of(found, feed, wanted, top))
+    shown = doubted(found.ranked, top)
+    if as_json:
+        click.echo(orjson.dumps(as_json_value(found.summary, shown), option=orjson.OPT_INDENT_2).decode())
+        return
+    click.echo("\n".join([*([str(out / PAGE_FILE)] if out else []), *as_lines(found.summary, shown)]))

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from models.calibration import Calibrator, Temperature, calibrate, calibrator_from_arrays
 from models.pairwise import PairwiseClassifier
 from models.tournaments import Decisions, decide
-from models.vector_blocks import NO_CLASS, Labels, Rows, Vectors, check_row
+from models.vector_blocks import NO_CLASS, Labels, Rows, Vectors, check_labels, check_row, check_vectors
 from models.whitening import Whitening
 
 Values = NDArray[np.float64]
@@ -74,6 +74,13 @@ class Judge:
     calibrator: Calibrator
     temperature: Temperature
 
+    def __post_init__(self) -> None:
+        d, of_classifier = len(self.whitening.centre), len(self.classifier.centre)
+        if d != of_classifier:
+            msg = f"whitening of {d} dimensions does not fit a classifier of {of_classifier}"
+            raise ValueError(msg)
+        check_row("bias", self.bias, len(self.classifier.names))
+
     @property
     def names(self) -> tuple[str, ...]:
         """The classes."""
@@ -129,8 +136,6 @@ class Judge:
             msg = f"{_TEMPERATURE} must be there, as one number"
             raise ValueError(msg)
         bias = np.asarray(arrays.get("bias", np.zeros(0)), np.float32)
-        classifier = PairwiseClassifier.from_arrays(arrays)
-        check_row("bias", bias, len(classifier.names))
         curves = {
             name: np.asarray(array, np.float64)
             for name, array in arrays.items()
@@ -138,7 +143,7 @@ class Judge:
         }
         return cls(
             Whitening.from_arrays(arrays),
-            classifier,
+            PairwiseClassifier.from_arrays(arrays),
             bias,
             calibrator_from_arrays(curves),
             Temperature(float(stated[0])),
@@ -158,9 +163,15 @@ def fit_judge(
         seed: of the folds.
 
     Raises:
-        ValueError: fewer than two items are labelled, or there is nothing to tell apart.
+        ValueError: fewer than two items are labelled, there is nothing to tell apart, or shapes differ.
     """
-    decisions = _cross_fitted(vectors, labels, names, np.arange(len(labels)) if groups is None else groups, seed)
+    check_vectors(vectors)
+    labels = check_labels(labels, len(vectors), len(names))
+    apart = np.arange(len(labels)) if groups is None else groups
+    if apart.shape != labels.shape:
+        msg = f"groups must be ({len(labels)},), not {apart.shape}"
+        raise ValueError(msg)
+    decisions = _cross_fitted(vectors, labels, names, apart, seed)
     known = np.flatnonzero(labels != NO_CLASS)
     bias = _best_bias(decisions.scores[known], labels[known])
     decisions = _biased(decisions, bias)
@@ -208,17 +219,25 @@ def _cross_fitted(
     """Decide every item by a classifier that was fitted without it and its group."""
     n, classes = len(labels), len(names)
     found = Decisions(np.zeros(n, np.int32), np.full((n, classes), -np.inf, np.float32), np.zeros(n, np.float32))
-    for held in _folds(groups, seed):
+    for held in _folds(groups, labels, seed):
         decided = _decided(*_fitted(vectors[~held], labels[~held], names), vectors[held])
         found.classes[held], found.scores[held] = decided.classes, decided.scores
         found.margins[held] = decided.margins
     return found
 
 
-def _folds(groups: NDArray[np.integer], seed: int) -> Iterator[NDArray[np.bool_]]:
-    """Yield which items are held out, group by group, `FOLDS` times."""
+def _folds(groups: NDArray[np.integer], labels: Labels, seed: int) -> Iterator[NDArray[np.bool_]]:
+    """Yield which items are held out, group by group, `FOLDS` times.
+
+    Classes are dealt out evenly, so that a class of two groups is never held out whole: a class that a judge has not
+    seen cannot win, and its items would seem to be anything but that.
+    """
     distinct, member = np.unique(groups, return_inverse=True)
-    fold = np.random.default_rng(seed).permutation(len(distinct)) % min(FOLDS, max(2, len(distinct)))
+    classes = np.full(len(distinct), NO_CLASS)
+    np.maximum.at(classes, member, labels)
+    fold = np.empty(len(distinct), np.int64)
+    fold[np.lexsort((np.random.default_rng(seed).permutation(len(distinct)), classes))] = np.arange(len(distinct))
+    fold %= min(FOLDS, max(2, len(distinct)))
     for number in range(int(fold.max()) + 1):
         yield (fold == number)[member]
 
