@@ -92,7 +92,7 @@ class Readiness:
             if self._last is None or time.monotonic() - self._last[0] >= self._keep_s:
                 verdict = await self._check()
                 self._last = (time.monotonic(), verdict)
-            verdict = self._last[1]
+            verdict = replace(self._last[1], lacking=self._engine.lacking)
         return replace(verdict, checks=(*verdict.checks, _GOING)) if self._lifecycle.draining else verdict
 
     async def _check(self) -> Verdict:
@@ -103,7 +103,7 @@ class Readiness:
             self._run("image", self._image(served, row)),
             self._run("retrieval", self._retrieval(served, row)),
         )
-        return Verdict(tuple(checks), served, self._engine.lacking)
+        return Verdict(tuple(checks), served)
 
     async def _run(self, name: CheckName, work: Coroutine[object, object, None]) -> Check:
         """Return the outcome of one check, whatever way it fails."""

@@ -122,7 +122,7 @@ class TestResult:
 
         build(encoder, BuildOptions(feed, tmp_path), Ear())
         assert told[0] == "read and encode"
-        assert told[-5:] == ["statistics", "index", "words", "measure", "sign"]
+        assert told[-6:] == ["statistics", "index", "words", "categories", "measure", "sign"]
         assert (60, 0) in told
 
 

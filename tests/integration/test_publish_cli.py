@@ -73,7 +73,7 @@ def test_from_feed_to_published_and_back(run, feed, tmp_path):
     assert json.loads(run("rollback", "--json").stdout)["bundle"] == first["manifest"]["id"]
     verified = json.loads(run("verify", "--json").stdout)
     assert verified["id"] == first["manifest"]["id"]
-    assert verified["files"] == 15
+    assert verified["files"] == 17
 
 
 def test_words_for_people(run, feed):
@@ -84,7 +84,7 @@ def test_words_for_people(run, feed):
     assert "current is 20" in said
     assert "publish it with: python -m indexer publish" in build(run, feed).stdout
     assert "* 20" in run("status").stdout
-    assert "15 files are as they were written" in run("verify").stdout
+    assert "17 files are as they were written" in run("verify").stdout
     assert "find their own product: " in run("evaluate", "--encoder", "weightless").stdout
 
 
