@@ -20,7 +20,7 @@ from indexer.halves import widened
 from indexer.manifest import BundleError, checked_path
 from indexer.product_encoding import entities_of, texts_of
 from models.calibration import Isotonic, Method
-from models.category.judge import Judge, Judgement, combined, fit_judge
+from models.category.judge import Judge, Judgement, TooFewError, combined, fit_judge
 from models.encoder import Encoder
 from models.isotonic import RisingCurve
 from models.product import Product
@@ -182,7 +182,7 @@ def judge_categories(bundle: "Bundle", encoder: Encoder, *, seed: int = 0) -> Ca
         ("image", _pictures(bundle), pictured),
     ):
         if len(np.unique(listed[there & (listed != NO_CLASS)])) > 1:
-            with contextlib.suppress(ValueError):  # what is left when some are held out holds no two classes
+            with contextlib.suppress(TooFewError):
                 judges[kind], part = _judge(vectors, np.where(there, listed, NO_CLASS), names, groups, seed)
                 parts[kind] = part.only(there)
     if not parts:

@@ -48,7 +48,7 @@ class IndexFileError(ValueError):
 
 
 @runtime_checkable
-class VectorIndex(Protocol):
+class SearchIndex(Protocol):
     """Rows of unit vectors that can be searched by inner product. Safe to search from many threads."""
 
     @property
@@ -59,16 +59,6 @@ class VectorIndex(Protocol):
     @property
     def ntotal(self) -> int:
         """Rows held."""
-        ...
-
-    @property
-    def recipe(self) -> str:
-        """The factory string that builds the same kind of index again."""
-        ...
-
-    @property
-    def memory_bytes(self) -> int:
-        """Memory the index takes, estimated within a tenth."""
         ...
 
     def search(self, xq: Scores, k: int, *, width: int | None = None, among: Mask | None = None) -> tuple[Scores, Rows]:
@@ -82,6 +72,21 @@ class VectorIndex(Protocol):
         Raises:
             ValueError: `xq` is not `(nq, d)` or not finite, k or width is not positive, or `among` is not `(ntotal,)`.
         """
+        ...
+
+
+@runtime_checkable
+class VectorIndex(SearchIndex, Protocol):
+    """A `SearchIndex` that is built by a recipe and kept in a file."""
+
+    @property
+    def recipe(self) -> str:
+        """The factory string that builds the same kind of index again."""
+        ...
+
+    @property
+    def memory_bytes(self) -> int:
+        """Memory the index takes, estimated within a tenth."""
         ...
 
     def save(self, path: Path) -> None:
@@ -195,7 +200,7 @@ class FaissIndex:
         return _takes_width(self._index)
 
     def search(self, xq: Scores, k: int, *, width: int | None = None, among: Mask | None = None) -> tuple[Scores, Rows]:
-        """Return the k best rows of each query; see `VectorIndex.search`."""
+        """Return the k best rows of each query; see `SearchIndex.search`."""
         xq = self._checked(xq, k, width)
         if among is not None and among.shape != (self.ntotal,):
             msg = f"rows to search among must be ({self.ntotal},), not {among.shape}"

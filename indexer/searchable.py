@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from indexer.categories import Categories
 from indexer.fields import Columns, Mask
-from indexer.index import VectorIndex
+from indexer.index import SearchIndex
 from indexer.manifest import Manifest, Space
 from models.entities import EntityStatistics
 from models.product import Product
@@ -82,7 +82,7 @@ class Searchable(Protocol):
         ...
 
     @property
-    def indexes(self) -> Mapping[Space, VectorIndex]:
+    def indexes(self) -> Mapping[Space, SearchIndex]:
         """Of each space, over those vectors."""
         ...
 

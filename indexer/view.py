@@ -31,7 +31,7 @@ from indexer.fields import (
     as_keywords,
     kind_of,
 )
-from indexer.index import NO_ROW, Scores, VectorIndex
+from indexer.index import NO_ROW, Scores, SearchIndex
 from indexer.layers import Layer
 from indexer.manifest import SPACES, Manifest, Space
 from indexer.products import NO_ENTITY
@@ -65,7 +65,7 @@ class View:
         self.vectors: Mapping[Space, JoinedVectors] = {
             space: JoinedVectors([layer.part.vectors[space] for layer in layers]) for space in SPACES
         }
-        self.indexes: Mapping[Space, VectorIndex] = {space: JoinedIndex(self.layers, space) for space in SPACES}
+        self.indexes: Mapping[Space, SearchIndex] = {space: JoinedIndex(self.layers, space) for space in SPACES}
         self.lexical = JoinedWords(self.layers)
         pictures = np.cumsum([0, *(len(layer.part.image_rows) for layer in layers)])
         if len(layers) == 1:
@@ -268,7 +268,7 @@ class JoinedVectors:
 
 
 class JoinedIndex:
-    """The indexes of a space, dead rows never found; a `VectorIndex`.
+    """The indexes of a space, dead rows never found; a `SearchIndex`.
 
     The width is for the bundle's own index, the others are exact.
     """
@@ -289,18 +289,8 @@ class JoinedIndex:
         """Rows held, dead ones too."""
         return int(self._starts[-1])
 
-    @property
-    def recipe(self) -> str:
-        """The bundle's own."""
-        return self._parts[0].recipe
-
-    @property
-    def memory_bytes(self) -> int:
-        """Memory of all of them."""
-        return sum(part.memory_bytes for part in self._parts)
-
     def search(self, xq: Scores, k: int, *, width: int | None = None, among: Mask | None = None) -> tuple[Scores, Rows]:
-        """Return the k best rows of each query; see `VectorIndex.search`."""
+        """Return the k best rows of each query; see `SearchIndex.search`."""
         if among is not None and among.shape != (self.ntotal,):
             msg = f"rows to search among must be ({self.ntotal},), not {among.shape}"
             raise ValueError(msg)
@@ -311,14 +301,6 @@ class JoinedIndex:
         rows = np.concatenate([part for _, part in found], axis=1)
         best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
         return np.take_along_axis(scores, best, axis=1), np.take_along_axis(rows, best, axis=1)
-
-    def save(self, path: Path) -> None:
-        """Refuse: what changed is saved by indexing the catalogue again.
-
-        Raises:
-            NotImplementedError: always.
-        """
-        raise NotImplementedError(path)
 
     def _search(self, number: int, xq: Scores, k: int, width: int | None, among: Mask | None) -> tuple[Scores, Rows]:
         part, layer, start = self._parts[number], self._layers[number], self._starts[number]

@@ -112,6 +112,12 @@ def check_vectors(vectors: Vectors, d: int | None = None) -> None:
         raise ValueError(msg)
 
 
+def check_finite(vectors: Vectors) -> None:
+    """Raise ValueError as `blocks` does, naming the first row that holds NaN or infinity."""
+    for _ in blocks(vectors):
+        pass
+
+
 def check_row(name: str, row: NDArray[np.float32], d: int) -> None:
     """Raise ValueError, naming `name`, unless `row` is `(d,)` and finite."""
     if row.shape != (d,) or not np.isfinite(row).all():

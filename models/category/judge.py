@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from models.calibration import Calibrator, Temperature, calibrate, calibrator_from_arrays
 from models.pairwise import PairwiseClassifier
 from models.tournaments import Decisions, decide
-from models.vector_blocks import NO_CLASS, Labels, Rows, Vectors, check_labels, check_row, check_vectors
+from models.vector_blocks import NO_CLASS, Labels, Rows, Vectors, check_finite, check_labels, check_row
 from models.whitening import Whitening
 
 Values = NDArray[np.float64]
@@ -27,6 +27,10 @@ PRIORS: Final = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)  # how much it may co
 ROWS: Final = 65_536  # judged at a time
 _TEMPERATURE: Final = "temperature-of-all"  # beside a calibrator's own array
 _LEAST: Final = 1e-12  # chance that a logarithm is taken of
+
+
+class TooFewError(ValueError):
+    """Labels that do not suffice to learn a judge from; the message says what was missing."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -163,14 +167,25 @@ def fit_judge(
         seed: of the folds.
 
     Raises:
-        ValueError: fewer than two items are labelled, there is nothing to tell apart, or shapes differ.
+        TooFewError: too few items are labelled, or they tell nothing apart when some are held out.
+        ValueError: a value is NaN, a label is no class, or shapes differ.
     """
-    check_vectors(vectors)
+    check_finite(vectors)
     labels = check_labels(labels, len(vectors), len(names))
     apart = np.arange(len(labels)) if groups is None else groups
     if apart.shape != labels.shape:
         msg = f"groups must be ({len(labels)},), not {apart.shape}"
         raise ValueError(msg)
+    try:
+        return _fit(vectors, labels, names, apart, seed)
+    except ValueError as error:  # values and shapes are good: it is the labels that do not suffice
+        msg = f"too few labels to learn from: {error}"
+        raise TooFewError(msg) from error
+
+
+def _fit(
+    vectors: Vectors, labels: Labels, names: Sequence[str], apart: NDArray[np.integer], seed: int
+) -> tuple[Judge, Judgement]:
     decisions = _cross_fitted(vectors, labels, names, apart, seed)
     known = np.flatnonzero(labels != NO_CLASS)
     bias = _best_bias(decisions.scores[known], labels[known])

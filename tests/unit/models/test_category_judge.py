@@ -8,7 +8,7 @@ import pytest
 
 from models.calibration import Isotonic, Method, Temperature
 from models.category import judge as judge_module
-from models.category.judge import PRIORS, Judge, Judgement, combined, fit_judge
+from models.category.judge import PRIORS, Judge, Judgement, TooFewError, combined, fit_judge
 from models.isotonic import RisingCurve
 from models.reliability import expected_calibration_error
 
@@ -278,3 +278,13 @@ class TestEdges:
         found = fitted[0].judge(fresh)
         np.testing.assert_allclose(found.chances, want.chances, atol=1e-5)
         assert len(fitted[0].judge(fresh[:0]).classes) == 0
+
+
+def test_labels_that_do_not_suffice_are_told_from_vectors_that_are_wrong():
+    vectors, labels = np.eye(6, 8, dtype=np.float32), np.array([0, 0, 0, 1, 1, 1], np.int32)
+    with pytest.raises(TooFewError, match="too few labels"):
+        fit_judge(vectors, labels, ["a", "b"], np.zeros(6, np.int64))
+    vectors[4, 2] = np.nan
+    with pytest.raises(ValueError, match="row 4 holds NaN") as refused:
+        fit_judge(vectors, labels, ["a", "b"])
+    assert not isinstance(refused.value, TooFewError)
