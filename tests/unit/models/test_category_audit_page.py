@@ -5,7 +5,6 @@ import csv
 import io
 import json
 from dataclasses import replace
-from html.parser import HTMLParser
 from types import SimpleNamespace
 
 import numpy as np
@@ -107,28 +106,10 @@ class TestReport:
             write(tmp_path / "new" / "folder" / "a.txt", {})
 
 
-class Page(HTMLParser):
-    """Checks that elements close in order, and keeps what a test asks for."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.names, self.links, self.text = [], [], [], []
-        self.feed(text)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        self.names.append(tag)
-        self.links += [value for key, value in attrs if key in {"src", "href", "srcset", "action"}]
-        assert not any(key.startswith("on") for key, _ in attrs)
-        if tag not in {"meta", "img", "br"}:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.text.append(data)
+@pytest.fixture
+def look(support):
+    """Check an HTML page and give what is in it: `look(text)`."""
+    return support("pages").Page
 
 
 class TestPage:
@@ -139,12 +120,12 @@ class TestPage:
         found = replace(found, listed=replace(found.listed, names=(EVIL, "b", "c", "d")))
         return found, suspects(found, [Product(id=f"p{n}", title=f"{EVIL} {n}") for n in range(300)])
 
-    def test_escapes_everything_and_needs_nothing_from_elsewhere(self, audited):
+    def test_escapes_everything_and_needs_nothing_from_elsewhere(self, look, audited):
         found, ranked = audited
         top = doubted(ranked, 5)
         text = page(summary(), top, {suspect.rank: "QUJD" for suspect in top[1:]}, found)
         assert "<script" not in text
-        seen = Page(text)
+        seen = look(text)
         assert not set(seen.names) & {"script", "link", "iframe", "object"}
         assert seen.links == ["data:image/jpeg;base64,QUJD"] * 4
         assert "url(" not in text
@@ -159,11 +140,11 @@ class TestPage:
         assert "About 1 of them (25.0%)" in said
         assert any(EVIL in (suspect.listed, suspect.suggested) for suspect in top)
 
-    def test_has_a_matrix_and_two_plots_for_each_pair(self, audited):
+    def test_has_a_matrix_and_two_plots_for_each_pair(self, look, audited):
         found, ranked = audited
         pairs = found.confused(6)
         assert pairs
-        seen = Page(page(summary(), doubted(ranked, 5), {}, found))
+        seen = look(page(summary(), doubted(ranked, 5), {}, found))
         assert seen.names.count("svg") == 1 + 2 * len(pairs)
         a, b = pairs[0]
         said = "".join(seen.text)
@@ -171,16 +152,16 @@ class TestPage:
         assert f"{found.confusion[a, b]} listed as {names[a]} and judged {names[b]}" in said
         assert f"Words: {found.dimensions('text', a, b).kept.sum()} of 10 kept" in said
 
-    def test_where_nothing_is_wrong_says_so(self, listed, small):
+    def test_where_nothing_is_wrong_says_so(self, look, listed, small):
         same = replace(small[0], both=listed.judged(small[0].listed.labels))
-        seen = Page(page(summary(doubted=0), [], {}, same))
+        seen = look(page(summary(doubted=0), [], {}, same))
         said = "".join(seen.text)
         assert "every product is judged as it is listed" in said
         assert "most confused pairs" not in said
         assert seen.names.count("svg") == 1
 
-    def test_sure_is_not_certain(self, small):
-        said = "".join(Page(page(summary(), small[1][:2], {}, with_judges(small[0]))).text)
+    def test_sure_is_not_certain(self, look, small):
+        said = "".join(look(page(summary(), small[1][:2], {}, with_judges(small[0]))).text)
         assert "Listed wrongly: over 99.9%" in said
         assert "Listed wrongly: 75%" in said
 
@@ -196,9 +177,9 @@ def with_judges(found):
 
 
 class TestCharts:
-    def test_a_matrix_states_every_count_once(self):
+    def test_a_matrix_states_every_count_once(self, look):
         counts = np.array([[5, 0, 2], [1, 1_234, 0], [0, 0, 7]])
-        drawn = Page(matrix(counts, ("a", EVIL, "c"), [0, 1, 2]))
+        drawn = look(matrix(counts, ("a", EVIL, "c"), [0, 1, 2]))
         said = [text for text in drawn.text if text not in {"a", "c", EVIL[:19] + "…"}]
         stated = [text for text in said if "listed as" not in text]
         assert stated == ["5", "2", "1", "1k", "7"]
@@ -220,10 +201,10 @@ class TestCharts:
         drawn = matrix(counts, ("a", "b", "c", "d"), [0, 2])
         assert drawn.count("<rect") == 3 + 1
 
-    def test_dimensions_stand_at_their_scores(self):
+    def test_dimensions_stand_at_their_scores(self, look):
         scores = np.array([1.0, 1.5, 1.2, 1.05])
         drawn = dimensions(PairDimensions(scores, np.array([False, True, True, False])), "c0", EVIL)
-        Page(drawn)
+        look(drawn)
         other, kept = (part.split('"')[0] for part in drawn.split(' d="')[1:])
         assert [float(bar.split(" ")[0]) for bar in other.split("M")[1:]] == [52.5, 367.5]
         heights = [float(bar.split("V")[1]) for bar in kept.split("M")[1:]]

@@ -1,7 +1,6 @@
 """The report: what it measures, that examples add up, and that the page is whole, safe and needs nothing else."""
 
 import json
-from html.parser import HTMLParser
 
 import numpy as np
 import pyarrow as pa
@@ -41,28 +40,10 @@ def feed(tiny, tmp_path):
     return Feed.open(tmp_path)
 
 
-class Page(HTMLParser):
-    """Checks that elements close in order, and keeps what a test asks for."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.names, self.links, self.text = [], set(), [], []
-        self.feed(text)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        self.names.add(tag)
-        self.links += [value for key, value in attrs if key in {"src", "href", "srcset", "action"}]
-        assert not any(key.startswith("on") for key, _ in attrs)
-        if tag not in {"meta", "img", "br"}:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.text.append(data)
+@pytest.fixture
+def look(support):
+    """Check an HTML page and give what is in it: `look(text)`."""
+    return support("pages").Page
 
 
 class TestCollect:
@@ -120,14 +101,14 @@ class TestCollect:
 
 
 class TestPage:
-    def test_escapes_every_value_and_needs_nothing_from_elsewhere(self, weightless, feed):
+    def test_escapes_every_value_and_needs_nothing_from_elsewhere(self, look, weightless, feed):
         found = collect(weightless(dim=48, vocabularies=VOCABULARIES), feed, split="val")
         text = page(found)
         assert EVIL in [value.value for value in found.values]
         assert "<script" not in text
         assert "&lt;script&gt;" in text
-        seen = Page(text)
-        assert not seen.names & {"script", "link", "iframe", "object", "b>"}
+        seen = look(text)
+        assert not set(seen.names) & {"script", "link", "iframe", "object", "b>"}
         assert EVIL in "".join(seen.text)
         assert len(seen.links) == 6
         assert all(link.startswith("data:image/jpeg;base64,") for link in seen.links)
@@ -136,31 +117,33 @@ class TestPage:
         for group in found.groups:
             assert group.advice in "".join(seen.text)
 
-    def test_more_groups_than_colours(self, weightless, tiny, tmp_path):
+    def test_more_groups_than_colours(self, look, weightless, tiny, tmp_path):
         groups = {f"group {n}": ["one"] for n in range(11)}
         rows = [{**row, **dict.fromkeys(groups, "one")} for row in tiny.shop_rows(12, "val")]
         pq.write_table(pa.Table.from_pylist(rows), tmp_path / "catalogue.parquet")
         text = page(collect(weightless(vocabularies=groups), Feed.open(tmp_path), split="val"))
-        assert "group 10" in "".join(Page(text).text)
+        assert "group 10" in "".join(look(text).text)
         assert "fill-c8" not in text
 
     @pytest.mark.parametrize(("mode", "groups"), [("pasted", 3), ("none", 0)])
-    def test_a_model_without_entity_encoders_gets_a_shorter_page_that_says_so(self, tiny, tmp_path, feed, mode, groups):
+    def test_a_model_without_entity_encoders_gets_a_shorter_page_that_says_so(
+        self, look, tiny, tmp_path, feed, mode, groups
+    ):
         model = tiny.eiclip(tmp_path, mode=mode)
         encoder = EiClipEncoder(model, name=mode, fingerprint="0" * 64, text_fields=("title",), device="cpu")
         found = collect(encoder, feed, split="val")
         assert found.note == NO_GATES
         assert (len(found.groups), found.values, found.terms, found.examples) == (groups, (), (), ())
-        said = "".join(Page(page(found)).text)
+        said = "".join(look(page(found)).text)
         assert NO_GATES in said
         assert "Worked examples" not in said
         assert ("What each entity group is worth" in said) == bool(groups)
 
-    def test_a_model_with_a_closed_vocabulary_unlike_the_catalogue(self, weightless, feed):
+    def test_a_model_with_a_closed_vocabulary_unlike_the_catalogue(self, look, weightless, feed):
         found = collect(weightless(vocabularies={"brand": ["Unseen"]}), feed, split="val")
         assert [(g.stated, g.verdict) for g in found.groups] == [(0.0, "nothing")]
         assert "only 0% of the products" in found.groups[0].advice
-        Page(page(found))
+        look(page(found))
 
 
 class TestCharts:
@@ -202,7 +185,7 @@ class TestCommand:
         save_checkpoint(tmp_path / "checkpoint", model, card)
         return tmp_path / "checkpoint"
 
-    def test_writes_the_page_and_prints_the_advice_or_json(self, checkpoint, feed, tmp_path):
+    def test_writes_the_page_and_prints_the_advice_or_json(self, look, checkpoint, feed, tmp_path):
         out = tmp_path / "new" / "report.html"
         flags = [
             "report",
@@ -219,7 +202,7 @@ class TestCommand:
         assert done.exit_code == 0, done.output
         assert done.stdout.startswith(f"{out}: small on ")
         assert done.stdout.count("\n") == 1 + 3
-        Page(out.read_text(encoding="utf-8"))
+        look(out.read_text(encoding="utf-8"))
         figures = json.loads(CliRunner().invoke(main, [*flags, "--json"]).stdout)
         assert {(v["group"], v["value"], v["count"]) for v in figures["values"]} >= {("brand", "Nike", 5)}
 
