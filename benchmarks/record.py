@@ -6,13 +6,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 import orjson
 
 OUT = Path("out")
+PACKAGES = ("faiss-cpu", "fastapi", "hnswlib", "numpy", "torch", "usearch", "uvicorn")
 
 
 def timed_ms(call: Callable[[], object], repeats: int, warmup: int = 2) -> list[float]:
@@ -39,7 +42,7 @@ def spread(values: Sequence[float]) -> dict[str, float]:
 
 
 def environment(seed: int) -> dict[str, object]:
-    """Return what a reader needs to judge the figures: command, commit, seed, processor, versions."""
+    """Return what a reader needs to judge the figures: command, commit, seed, machine, versions."""
     commit = subprocess.run(
         ["git", "describe", "--always", "--dirty"],  # noqa: S607 - git is found on the PATH like any tool
         capture_output=True,
@@ -50,16 +53,45 @@ def environment(seed: int) -> dict[str, object]:
         "command": " ".join(["python", "-m", "benchmarks", *sys.argv[1:]]),
         "commit": commit or None,
         "seed": seed,
-        "cores": os.cpu_count(),
-        "processor": platform.machine(),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_gib": round(_total_memory() / 2**30, 1),
+        "processor": _processor(),
+        "load_before": os.getloadavg()[0],
         "python": platform.python_version(),
+        "versions": {name: found for name in PACKAGES if (found := _version(name))},
         "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
+
+
+def _processor() -> str:
+    """Return the processor's own name where Linux tells it, else its architecture."""
+    stated = Path("/proc/cpuinfo")
+    lines = stated.read_text().splitlines() if stated.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def _total_memory() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def write(name: str, seed: int, figures: Mapping[str, object]) -> Path:
     """Write `out/bench-<name>.json` and return its path."""
     OUT.mkdir(exist_ok=True)
     path = OUT / f"bench-{name}.json"
-    path.write_bytes(orjson.dumps({"environment": environment(seed), "figures": figures}, option=orjson.OPT_INDENT_2))
+    stated = {"environment": environment(seed), "figures": figures}
+    path.write_bytes(orjson.dumps(stated, option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY))
     return path
+
+
+def read(name: str) -> dict[str, Any] | None:
+    """Return the figures of `out/bench-<name>.json`, None where that has not been measured."""
+    path = OUT / f"bench-{name}.json"
+    return dict(orjson.loads(path.read_bytes())["figures"]) if path.exists() else None

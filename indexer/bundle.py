@@ -99,6 +99,7 @@ class Bundle:
         fields: what products can be filtered, counted and sorted by.
         vectors: of each space `(n, d) float16`, rows unit length, memory-mapped.
         indexes: of each space a `VectorIndex` over those vectors.
+        widths: of each space how much of its index a search looks at; None: all of it.
         lexical: BM25 over the products' words.
         image_rows: `(n_img,) int32`, the product row of each picture; never falling.
         image_starts: `(n + 1,) int64`: pictures of product r are `image_starts[r]` to `image_starts[r + 1]`.
@@ -117,6 +118,7 @@ class Bundle:
         self._offsets: NDArray[np.int64] = self._array(THUMBNAIL_OFFSETS, np.int64)
         self._check_shapes()
         self.indexes: Mapping[Space, VectorIndex] = {s: self._index(s) for s in SPACES}
+        self.widths: Mapping[Space, int | None] = {s: record.width for s, record in manifest.indexes.items()}
         self.lexical = LexicalIndex.open(path, len(self.products))
         self.categories = Categories.open(path, len(self.products)) if CATEGORIES in manifest.files else None
         self.statistics = self._statistics()

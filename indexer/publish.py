@@ -112,18 +112,29 @@ def rollback(data_dir: Path) -> HistoryEntry:
         PublishError: there is none, or it is not there any more.
         BundleError: it is damaged.
     """
-    if _pointed_at(data_dir) is None:
-        msg = f"nothing to roll back in {data_dir}: nothing is published"
-        raise PublishError(msg)
+    rollback_target(data_dir)
     with locked(data_dir / _LOCK, wait=True):
-        name = _pointed_at(data_dir)
-        previous = _before(history(data_dir), name)
-        if previous is None:
-            msg = f"nothing to roll back to in {data_dir}: no bundle was current before {name}"
-            raise PublishError(msg)
+        previous = rollback_target(data_dir)
         folder = bundle_folder(data_dir, previous)
         with Bundle.open(folder):
             return _move(data_dir, "rollback", previous)
+
+
+def rollback_target(data_dir: Path) -> str:
+    """Return the bundle that was current before the present one was published.
+
+    Raises:
+        PublishError: there is none.
+    """
+    name = _pointed_at(data_dir)
+    if name is None:
+        msg = f"nothing to roll back in {data_dir}: nothing is published"
+        raise PublishError(msg)
+    previous = _before(history(data_dir), name)
+    if previous is None:
+        msg = f"nothing to roll back to in {data_dir}: no bundle was current before {name}"
+        raise PublishError(msg)
+    return previous
 
 
 def status(data_dir: Path, *, verify: bool = False) -> Status:

@@ -214,7 +214,7 @@ def candidate_rows(
     admitted = np.flatnonzero(among)
     if len(admitted) <= max(bundle.manifest.exact_rows, wanted):
         return admitted, FilterStrategy.EXACT
-    exact = weights.lexical == 1 or all(record.width is None for record in bundle.manifest.indexes.values())
+    exact = weights.lexical == 1 or all(width is None for width in bundle.widths.values())
     strategy = FilterStrategy.EXACT if exact else FilterStrategy.APPROXIMATE
     return proposed_rows(bundle, q, weights, wanted, among), strategy
 
@@ -328,7 +328,7 @@ def _nearest(bundle: Searchable, space: Space, q: Floats, k: int, among: Mask | 
     Under a filter an approximate index must look at more of itself: as many times as the filter refuses. Where it
     refuses most of what is nearest, the way there leads nowhere, and all of the index is looked at.
     """
-    index, width = bundle.indexes[space], bundle.manifest.indexes[space].width
+    index, width = bundle.indexes[space], bundle.widths[space]
     xq = np.ascontiguousarray(q[None, :], np.float32)
     admitted = index.ntotal if among is None else int(among.sum())
     k = min(k, admitted)

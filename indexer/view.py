@@ -66,6 +66,7 @@ class View:
             space: JoinedVectors([layer.part.vectors[space] for layer in layers]) for space in SPACES
         }
         self.indexes: Mapping[Space, SearchIndex] = {space: JoinedIndex(self.layers, space) for space in SPACES}
+        self.widths: Mapping[Space, int | None] = bundle.widths
         self.lexical = JoinedWords(self.layers)
         pictures = np.cumsum([0, *(len(layer.part.image_rows) for layer in layers)])
         if len(layers) == 1:

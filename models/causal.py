@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 _TEXTS_OF_A_LENGTH = 32
 
+Read = Callable[[Tensor, Tensor], Tensor]
+
 
 class _Block(Protocol):
     """What is used of open_clip's `ResidualAttentionBlock`."""
@@ -65,26 +67,36 @@ class CausalTower:
         return cls(cast("_TextTower", tower)) if exact else None
 
     def __call__(self, tokens: Tensor) -> Tensor:
-        """Return the features `(n, d)` of tokens `(n, context)`; texts of similar length are read together."""
-        ends = tokens.argmax(dim=-1)  # the end-of-text token is the highest
-        if len(tokens) < 2 * _TEXTS_OF_A_LENGTH:
-            return self._read(self._embedded(tokens, ends), ends)
-        order = torch.argsort(ends, stable=True)
-        tokens, ends = tokens[order], ends[order]
-        x = self._embedded(tokens, ends)  # once for all: its gradient is as large as the vocabulary
-        groups = zip(torch.split(x, _TEXTS_OF_A_LENGTH), torch.split(ends, _TEXTS_OF_A_LENGTH), strict=True)
-        return torch.cat([self._read(*group) for group in groups])[torch.argsort(order)]
+        """Return the features `(n, d)` of tokens `(n, context)`."""
+        return self.features(tokens, self.read)
 
-    def _embedded(self, tokens: Tensor, ends: Tensor) -> Tensor:
-        """Return `(n, length, width)` of tokens `(n, context)`, cut behind the last of `ends`."""
+    def features(self, tokens: Tensor, read: Read) -> Tensor:
+        """Return the features `(n, d)` of tokens `(n, context)`, the work done by `read`, which is as `self.read`.
+
+        Texts of similar length are read together.
+        """
+        if len(tokens) < 2 * _TEXTS_OF_A_LENGTH:
+            return read(*self.embedded(tokens))
+        order = torch.argsort(tokens.argmax(dim=-1), stable=True)
+        x, ends = self.embedded(tokens[order])  # once for all: its gradient is as large as the vocabulary
+        groups = zip(torch.split(x, _TEXTS_OF_A_LENGTH), torch.split(ends, _TEXTS_OF_A_LENGTH), strict=True)
+        parts = [read(x[:, : int(ends.max()) + 1], ends) for x, ends in groups]
+        return torch.cat(parts)[torch.argsort(order)]
+
+    def embedded(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Return words `(n, length, width)` of tokens `(n, context)`, cut behind the last end, and the ends `(n,)`."""
+        ends = tokens.argmax(dim=-1)  # the end-of-text token is the highest
         t, length = self._tower, int(ends.max()) + 1
         embedded: Tensor = t.token_embedding(tokens[:, :length])
-        return embedded + t.positional_embedding[:length]
+        return embedded + t.positional_embedding[:length], ends
 
-    def _read(self, x: Tensor, ends: Tensor) -> Tensor:
-        """Return the features `(n, d)` of embedded texts `(n, length, width)` pooled at `ends` `(n,)`."""
-        t, length = self._tower, int(ends.max()) + 1
-        x, mask = x[:, :length], t.attn_mask[:length, :length]
+    def read(self, x: Tensor, ends: Tensor) -> Tensor:
+        """Return the features `(n, d)` of embedded texts `(n, length, width)` pooled at `ends` `(n,)`.
+
+        Nothing in it depends on the values of `ends`, so that it can be traced and captured.
+        """
+        t, length = self._tower, x.shape[1]
+        mask = t.attn_mask[:length, :length]
         *blocks, last = t.transformer.resblocks
         for block in blocks:
             x = block(x, attn_mask=mask)
@@ -107,7 +119,7 @@ def _plain_blocks(tower: nn.Module) -> bool:
 
 def _at_ends(block: _Block, x: Tensor, ends: Tensor) -> Tensor:
     """Return what `block` makes of `x` `(n, length, width)` at the tokens `ends`, `(n, width)`."""
-    rows = torch.arange(len(x), device=x.device)
+    rows = torch.arange(x.shape[0], device=x.device)
     read = block.ln_1(x)
     behind = torch.arange(x.shape[1], device=x.device) > ends[:, None]  # (n, length)
     seen, _ = block.attn(read[rows, ends][:, None], read, read, need_weights=False, key_padding_mask=behind)

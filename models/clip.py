@@ -10,6 +10,7 @@ import logging
 import pickle
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
@@ -35,12 +36,26 @@ CONFIG_FILE = "open_clip_config.json"
 HUB_PREFIX = "hf-hub:"
 
 Tokenize = Callable[[list[str]], Tensor]
+Tower = Callable[[Tensor], Tensor]
 
 _WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pth")
 
 
 class BackboneError(ValueError):
     """A source that names no readable open_clip model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Towers:
+    """What reads tokens and pixels for an encoder: a backbone itself, or what `models.runtime` runs in its place.
+
+    Attributes:
+        text: `(n, context) int64` on the model's device to `(n, d) float32`, not normalised.
+        image: `(n, h, w, 3) uint8` on the model's device to `(n, d) float32`, not normalised.
+    """
+
+    text: Tower
+    image: Tower
 
 
 _SCHEMAS: list[object] = []  # keeps the schemas below registered
@@ -229,17 +244,23 @@ class Backbone(nn.Module):
                 x = F.grid_sample(x, grid, padding_mode="border", align_corners=False)
         return cast("_OpenClip", self.model).encode_image(x)
 
-    def unit_images(self, images: Sequence[Image.Image]) -> Vectors:
-        """Return `(n, d) float32`, rows unit-length, of RGB images of any size."""
-        return self.unit_pixels(self.prepare_images(images))
+    @property
+    def towers(self) -> Towers:
+        """Its two towers, as torch runs them."""
+        return Towers(self.text_features, self.image_features)
 
-    def unit_pixels(self, pixels: Pixels | Vectors | NDArray[np.float16]) -> Vectors:
+    def unit_images(self, images: Sequence[Image.Image], tower: Tower | None = None) -> Vectors:
+        """Return `(n, d) float32`, rows unit-length, of RGB images of any size, read by `tower` in place of its own."""
+        return self.unit_pixels(self.prepare_images(images), tower)
+
+    def unit_pixels(self, pixels: Pixels | Vectors | NDArray[np.float16], tower: Tower | None = None) -> Vectors:
         """Return `(n, d) float32`, rows unit-length, of what `image_features` takes."""
+        read = tower or self.image_features
         parts = [np.empty((0, self.dim), dtype=np.float32)]
         with torch.inference_mode():
             for block in blocks(len(pixels), IMAGES_AT_ONCE):
                 on_device = torch.from_numpy(np.array(pixels[block])).to(self.device)
-                parts.append(F.normalize(self.image_features(on_device), dim=-1).cpu().numpy())
+                parts.append(F.normalize(read(on_device), dim=-1).cpu().numpy())
         return np.concatenate(parts)
 
     def tokenize(self, texts: Sequence[str]) -> Tensor:
@@ -251,6 +272,11 @@ class Backbone(nn.Module):
         tokenize = self._tokenize
         row = lru_cache(maxsize=count)(lambda text: tokenize([text])[0].to(torch.int32))
         self._tokenize = lambda texts: torch.stack([row(text) for text in texts]).to(torch.int64)
+
+    @property
+    def causal_tower(self) -> CausalTower | None:
+        """The text tower cut to the texts it reads, None where cutting is not exact."""
+        return self._tower
 
     def text_features(self, tokens: Tensor) -> Tensor:
         """Return `(n, d) float32`, not normalised, of `(n, context) int64` on the model's device.

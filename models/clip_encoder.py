@@ -3,15 +3,17 @@
 Opening and running the model is left to `models.clip`.
 """
 
+import copy
 import json
 from collections.abc import Mapping, Sequence
+from typing import Self
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from models.clip import Backbone
+from models.clip import Backbone, Towers
 from models.encoder import WORDS_TERM, Entities, TextTerms, Vectors
 from models.encoding import TEXTS_AT_ONCE, blocks, check_lengths, resolve_device, weights_digest
 from models.product import DEFAULT_TEXT_FIELDS
@@ -30,6 +32,18 @@ class ClipEncoder:
         self._fingerprint = _digest(backbone, text_fields)
         self._backbone = backbone.eval().requires_grad_(requires_grad=False).to(resolve_device(device))
         self._text_fields = text_fields
+        self._towers = self._backbone.towers
+
+    @property
+    def backbone(self) -> Backbone:
+        """The model itself, in torch."""
+        return self._backbone
+
+    def with_towers(self, towers: Towers) -> Self:
+        """Return this encoder, its texts and images read by `towers`."""
+        other = copy.copy(self)
+        other._towers = towers  # noqa: SLF001 - a copy of its own
+        return other
 
     @property
     def fingerprint(self) -> str:
@@ -63,12 +77,12 @@ class ClipEncoder:
         with torch.inference_mode():
             for block in blocks(len(texts), TEXTS_AT_ONCE):
                 tokens = self._backbone.tokenize(texts[block]).to(self._backbone.device)
-                parts.append(F.normalize(self._backbone.text_features(tokens), dim=-1).cpu().numpy())
+                parts.append(F.normalize(self._towers.text(tokens), dim=-1).cpu().numpy())
         return np.concatenate(parts)
 
     def encode_images(self, images: Sequence[Image.Image]) -> Vectors:
         """Return `(n, d) float32`, rows unit-length, of RGB images of any size."""
-        return self._backbone.unit_images(images)
+        return self._backbone.unit_images(images, self._towers.image)
 
     def text_terms(self, texts: Sequence[str], entities: Sequence[Entities] | None = None) -> list[TextTerms]:
         """Return the embeddings with the one term they have."""

@@ -7,6 +7,7 @@ also is the baselines the paper argues against: entities pasted into the words, 
 Losses are left to `models.train`, reading and writing to `models.checkpoint`.
 """
 
+import copy
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,7 +22,7 @@ from PIL.Image import Image
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from models.clip import Backbone
+from models.clip import Backbone, Tower, Towers
 from models.encoder import WORDS_TERM, Entities, TextTerms, Vectors
 from models.encoding import TEXTS_AT_ONCE, blocks, check_lengths, resolve_device
 from models.product import DEFAULT_ENTITY_GROUPS, paste_entities
@@ -204,22 +205,24 @@ class EiClip(nn.Module):
         return torch.cat([base[:, None, :], scale * w[..., None] * h], dim=1), w
 
 
-def unit_texts(model: EiClip, texts: Sequence[str], entities: Sequence[Entities]) -> Vectors:
-    """Return `(n, d) float32`, rows unit-length: the fused text embeddings."""
-    parts = [terms.sum(axis=1, dtype=np.float32) for terms, _, _ in _text_blocks(model, texts, entities)]
+def unit_texts(
+    model: EiClip, texts: Sequence[str], entities: Sequence[Entities], tower: Tower | None = None
+) -> Vectors:
+    """Return `(n, d) float32`, rows unit-length: the fused text embeddings, words read by `tower` if one is given."""
+    parts = [terms.sum(axis=1, dtype=np.float32) for terms, _, _ in _text_blocks(model, texts, entities, tower)]
     return np.concatenate([np.empty((0, model.backbone.dim), dtype=np.float32), *parts])
 
 
 def _text_blocks(
-    model: EiClip, texts: Sequence[str], entities: Sequence[Entities]
+    model: EiClip, texts: Sequence[str], entities: Sequence[Entities], tower: Tower | None
 ) -> Iterator[tuple[Vectors, Vectors, NDArray[np.bool_]]]:
     """Yield, block by block, terms `(n, 1 + K, d)` with unit sums, weights `(n, K)`, and what is known `(n, K)`."""
-    device = model.backbone.device
+    device, read = model.backbone.device, tower or model.backbone.text_features
     for block in blocks(len(texts), TEXTS_AT_ONCE):
         with torch.inference_mode():
             tokens, rows = model.read(texts[block], entities[block])
             rows = rows.to(device)
-            words = model.backbone.text_features(tokens.to(device))
+            words = read(tokens.to(device))
             terms, weights = model.text_parts(words, rows)
             length = terms.sum(dim=1).norm(dim=-1).clamp_min(1e-12)
             unit = terms / length[:, None, None]
@@ -237,6 +240,18 @@ class EiClipEncoder:
         self._name = name
         self._fingerprint = fingerprint
         self._text_fields = text_fields
+        self._towers = self._model.backbone.towers
+
+    @property
+    def backbone(self) -> Backbone:
+        """The model under the entities, in torch."""
+        return self._model.backbone
+
+    def with_towers(self, towers: Towers) -> Self:
+        """Return this encoder, its words and images read by `towers`."""
+        other = copy.copy(self)
+        other._towers = towers  # noqa: SLF001 - a copy of its own
+        return other
 
     @property
     def fingerprint(self) -> str:
@@ -269,18 +284,18 @@ class EiClipEncoder:
         Raises:
             ValueError: `texts` and `entities` differ in length.
         """
-        return unit_texts(self._model, texts, check_lengths(texts, entities))
+        return unit_texts(self._model, texts, check_lengths(texts, entities), self._towers.text)
 
     def encode_images(self, images: Sequence[Image]) -> Vectors:
         """Return `(n, d) float32`, rows unit-length, of RGB images of any size."""
-        return self._model.backbone.unit_images(images)
+        return self._model.backbone.unit_images(images, self._towers.image)
 
     def text_terms(self, texts: Sequence[str], entities: Sequence[Entities] | None = None) -> list[TextTerms]:
         """Return the same embeddings as `encode_texts`, each as the terms that add up to it."""
         stated = check_lengths(texts, entities)
         return [
             self._terms(terms, weights, known)
-            for block in _text_blocks(self._model, texts, stated)
+            for block in _text_blocks(self._model, texts, stated, self._towers.text)
             for terms, weights, known in zip(*block, strict=True)
         ]
 

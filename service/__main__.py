@@ -9,6 +9,7 @@ import uvicorn
 from pydantic.fields import FieldInfo
 
 from service.errors import StartupError
+from service.keys_cli import keys
 from service.lifecycle import DrainingServer, Lifecycle
 from service.settings import Settings, flag, load_settings, variable
 from service.telemetry import configure_logging
@@ -38,17 +39,25 @@ def _metavar(field: FieldInfo) -> str:
     return "NUMBER" if int in kinds else "TEXT"
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
 @click.pass_context
 def main(context: click.Context, /, **given: object) -> None:
-    """Serve product search over the published bundle.
+    """Serve product search over the published bundle, or manage its API keys.
 
     Every option is also an environment variable; the option wins. Stops on SIGTERM once running requests are
     answered.
     """
+    stated = {name: value for name, value in given.items() if value is not None}
+    if context.invoked_subcommand is not None:
+        if stated:
+            msg = f"{flag(next(iter(stated)))} stands before `{context.invoked_subcommand}`, whose options follow it"
+            raise click.UsageError(msg)
+        return
     try:
-        settings = load_settings({name: value for name, value in given.items() if value is not None})
-        serve(settings)
+        serve(load_settings(stated))
     except StartupError as error:
         click.echo(f"error: {error}", err=True)
         context.exit(2)
@@ -95,6 +104,7 @@ def _calm_threads(encode_threads: int) -> None:
 
 
 options_of_settings(main)
+main.add_command(keys)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -14,22 +14,30 @@ from starlette.middleware import Middleware
 from indexer.bundle import Bundle
 from models.encoder import Encoder
 from service import problems
-from service.api import health, products, search
+from service.admission import Admission
+from service.api import bundles, health, products, search
+from service.api.answering import Repeats
 from service.api.documented import document
 from service.api.state import AppState
 from service.cache import Cache, InProcessCache, NoCache, RedisCache
 from service.embed import Embedder
+from service.gate import door
 from service.images import PictureReader
 from service.lifecycle import Lifecycle
 from service.middleware import BodyLimit, RawProductPaths, RequestContext
 from service.pools import BoundedPool
+from service.pressure import Pressure
 from service.query import Query, TextPart
 from service.readiness import Readiness, probe_row
+from service.results import Results
 from service.search import SearchEngine
 from service.served import open_artefacts, serve, shake_hands
 from service.settings import Settings
-from service.telemetry import Metrics
-from service.updates import follow, log_of
+from service.swapping import Swapper, report_of, start_following
+from service.telemetry import Metrics, event_loop_watched
+from service.tracing import Traces, open_traces, telemetry_of
+from service.updates import log_of
+from service.versions import Version, Versions
 from service.writing import Writer
 
 STOREFRONT: Final = Path(__file__).parent / "storefront"
@@ -43,43 +51,75 @@ _DESCRIPTION: Final = (
 _log = structlog.stdlib.get_logger("catalens.app")
 
 
-def create_app(settings: Settings, artefacts: Artefacts | None = None, lifecycle: Lifecycle | None = None) -> FastAPI:
+def create_app(
+    settings: Settings,
+    artefacts: Artefacts | None = None,
+    lifecycle: Lifecycle | None = None,
+    traces: Traces | None = None,
+) -> FastAPI:
     """Return the app that serves the published bundle of `settings`, or the given encoder and bundle.
 
-    Opening them, where they are not given, happens when the app starts; so does warming up.
+    Opening them, where they are not given, happens when the app starts; so does warming up. Spans go to the collector
+    of `settings`, or to the given place.
+
+    Raises:
+        StartupError: the packages that tracing needs are missing.
     """
     metrics = Metrics()
+    metrics.running(_version(), max_waiting=settings.max_waiting)
+    traces = traces or open_traces(settings)
     life = lifecycle or Lifecycle()
+    pressure = Pressure(settings.most_wait_ms / 1000)
     app = FastAPI(
         title="Catalens",
         version=_version(),
         description=_DESCRIPTION,
-        lifespan=_lifespan(settings, artefacts, metrics, life),
+        lifespan=_observed(_lifespan(settings, artefacts, metrics, life, pressure), metrics, traces),
+        telemetry=telemetry_of(traces),
         redoc_url=None,
         redirect_slashes=False,
         middleware=[
             Middleware(RawProductPaths),
-            Middleware(RequestContext, metrics, life),
+            Middleware(RequestContext, metrics, life, traces),
+            *door(settings, metrics.registry),
+            Middleware(Admission, pressure=pressure, timeout_ms=settings.request_timeout_ms),
             Middleware(BodyLimit, max_bytes=settings.max_body_bytes, timeout_s=settings.body_timeout_ms / 1000),
+            Middleware(Repeats, metrics=metrics, max_bytes=settings.result_cache_bytes // 2),
         ],
         form_limits={"max_files": 1, "max_fields": 16, "max_part_size": 1 << 20},
     )
     problems.install(app)
-    for routes in (search, products, health):
+    for routes in (search, products, bundles, health):
         app.include_router(routes.router)
     app.frontend("/", directory=STOREFRONT, fallback=None)
     document(app)
     return app
 
 
-def _lifespan(settings: Settings, artefacts: Artefacts | None, metrics: Metrics, life: Lifecycle) -> Lifespan:
+def _observed(lifespan: Lifespan, metrics: Metrics, traces: Traces | None) -> Lifespan:
+    """Return `lifespan` with the event loop being watched, and the last spans sent when it is over."""
+
+    @asynccontextmanager
+    async def observed(app: FastAPI) -> AsyncIterator[AppState]:
+        async with AsyncExitStack() as closing:
+            if traces is not None:
+                closing.push_async_callback(traces.close)
+            await closing.enter_async_context(event_loop_watched(metrics))
+            yield await closing.enter_async_context(lifespan(app))
+
+    return observed
+
+
+def _lifespan(
+    settings: Settings, artefacts: Artefacts | None, metrics: Metrics, life: Lifecycle, pressure: Pressure
+) -> Lifespan:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[AppState]:
         opened = artefacts if artefacts is not None else await asyncio.to_thread(open_artefacts, settings)
         encoder, bundle = opened
         shake_hands(encoder, bundle)
         async with AsyncExitStack() as closing:
-            state = await _open(settings, (encoder, bundle), metrics, life, closing)
+            state = await _open(settings, (encoder, bundle), metrics, life, pressure, closing)
             await _warm_up(state)
             yield state
 
@@ -87,7 +127,12 @@ def _lifespan(settings: Settings, artefacts: Artefacts | None, metrics: Metrics,
 
 
 async def _open(
-    settings: Settings, artefacts: Artefacts, metrics: Metrics, life: Lifecycle, closing: AsyncExitStack
+    settings: Settings,
+    artefacts: Artefacts,
+    metrics: Metrics,
+    life: Lifecycle,
+    pressure: Pressure,
+    closing: AsyncExitStack,
 ) -> AppState:
     """Open what requests need; `closing` lets go of it, the latest first."""
     encoder, bundle = artefacts
@@ -100,20 +145,36 @@ async def _open(
     metrics.watch_depth("rank", lambda: ranking.depth)
     embedder = Embedder(encoder, pictures, settings, metrics)
     closing.push_async_callback(embedder.close)
-    served = serve(encoder, bundle, cache, metrics)
+    version = Version(serve(encoder, bundle, cache, metrics))
+    versions = Versions(version)
+    results = Results(_result_cache(settings, cache), metrics)
+    metrics.watch_products(lambda: versions.primary.served.bundle.count)
     timeout_ms = settings.request_timeout_ms
-    engine = SearchEngine(served, embedder, ranking, metrics, timeout_ms=timeout_ms, log_queries=settings.log_queries)
+    engine = SearchEngine(
+        versions, embedder, ranking, pressure, metrics, timeout_ms=timeout_ms, log_queries=settings.log_queries
+    )
     readiness = Readiness(engine, embedder, ranking, life, keep_ms=settings.ready_cache_ms, timeout_ms=timeout_ms)
+    swapper = Swapper(settings, versions, engine, cache, metrics)
+    closing.push_async_callback(swapper.close)
+    await start_following(version, bundle, settings)
+    report_of(version, None, metrics)
+    swapper.start()
     writer = None
     log = log_of(settings)
     if log is not None:
-        follower = follow(log, encoder, bundle, engine, metrics)
-        closing.push_async_callback(asyncio.to_thread, follower.close)
         limits = (settings.max_waiting, settings.write_timeout_ms / 1000)
-        writer = Writer(engine, embedder, pictures, log, follower, metrics, limits)
+        writer = Writer(engine, embedder, pictures, log, versions, metrics, limits)
         closing.push_async_callback(writer.close)
-        await asyncio.to_thread(follower.start)
-    return {"engine": engine, "readiness": readiness, "metrics": metrics, "writer": writer}
+    return {
+        "engine": engine,
+        "readiness": readiness,
+        "metrics": metrics,
+        "writer": writer,
+        "swapper": swapper,
+        "results": results,
+        "versions": versions,
+        "settings": settings,
+    }
 
 
 async def _warm_up(state: AppState) -> None:
@@ -142,6 +203,13 @@ def open_cache(settings: Settings) -> Cache:
             settings.redis_url.get_secret_value(), timeout_ms=settings.cache_timeout_ms, ttl_s=settings.cache_ttl_s
         )
     return InProcessCache(settings.cache_bytes) if settings.cache_bytes else NoCache()
+
+
+def _result_cache(settings: Settings, cache: Cache) -> Cache | None:
+    """Return where whole answers are kept: in Redis beside query vectors, else in memory of their own."""
+    if not settings.result_cache_bytes:
+        return None
+    return cache if settings.redis_url is not None else InProcessCache(settings.result_cache_bytes // 2)
 
 
 def _version() -> str:

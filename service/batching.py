@@ -1,7 +1,8 @@
 """Bounded micro-batching: single requests in, batches to the encoder, each result or error to its waiter.
 
 One worker thread per batcher. Whatever waits when the worker is free is taken at once, up to a ceiling;
-nothing is delayed to fill a batch. What a batch computes is the caller's function, which this knows nothing of.
+nothing is delayed to fill a batch. An item that cannot be answered before it is due is refused at once, and one
+whose caller has gone is never computed. What a batch computes is the caller's function, which this knows nothing of.
 """
 
 import asyncio
@@ -11,10 +12,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from service.errors import OverloadedError
+from service.errors import HungError, OverloadedError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -30,10 +31,27 @@ def ignore(name: str, size: int, seconds: float) -> None:
     """Take no note."""
 
 
+@dataclass(frozen=True, slots=True)
+class Stay:
+    """How an item was served: how many seconds it waited for its batch, took with it, and how many items it had."""
+
+    name: str
+    waited_s: float
+    ran_s: float
+    size: int
+
+
+StayObserver = Callable[[Stay], None]
+"""Told of every item that was answered, in the context of who submitted it."""
+
+
 @dataclass(slots=True)
 class _Waiter(Generic[Item, Result]):
     item: Item
     future: "asyncio.Future[Result]"
+    since: float = field(default_factory=time.perf_counter)
+    began: float = 0.0
+    among: int = 0
 
     def deliver(self, result: Result) -> None:
         self._settle(lambda: self.future.set_result(result))
@@ -55,7 +73,9 @@ class MicroBatcher(Generic[Item, Result]):
         name: For metrics and messages.
         max_batch: Most items in one call of `run`.
         max_waiting: Most items admitted at a time, waiting or running; more are refused.
+        hung_s: Seconds after which a batch that still runs is taken for hung: until it ends, nothing is admitted.
         observe: Told of every batch that ran.
+        tell: Told of every item that was answered.
     """
 
     def __init__(
@@ -65,13 +85,18 @@ class MicroBatcher(Generic[Item, Result]):
         name: str,
         max_batch: int,
         max_waiting: int,
+        hung_s: float = math.inf,
         observe: BatchObserver = ignore,
+        tell: StayObserver | None = None,
     ) -> None:
         self._run = run
         self._name = name
         self._max_batch = max_batch
         self._max_waiting = max_waiting
+        self._hung_s = hung_s
         self._observe = observe
+        self._tell = tell
+        self._began: float | None = None
         self._queue: deque[_Waiter[Item, Result]] = deque()
         self._changed = threading.Condition()
         self._admitted = 0
@@ -90,25 +115,45 @@ class MicroBatcher(Generic[Item, Result]):
         """Seconds until an item submitted now would be answered, by the running mean of recent batches."""
         return (self._admitted + 1) * self._seconds_per_item
 
-    async def submit(self, item: Item) -> Result:
+    @property
+    def hung_for_s(self) -> float:
+        """Seconds that the running batch has taken, once they are too many; else 0."""
+        began = self._began
+        ran_s = 0.0 if began is None else time.monotonic() - began
+        return ran_s if ran_s > self._hung_s else 0.0
+
+    async def submit(self, item: Item, due: float = math.inf) -> Result:
         """Return the result for `item`, computed together with whatever else waits.
 
         Cancelling the caller takes the item back if its batch has not begun.
 
+        Args:
+            item: To be computed.
+            due: The time, as `time.monotonic` counts it, after which the result is of no use.
+
         Raises:
-            OverloadedError: too much waits already, or the batcher is closing.
+            OverloadedError: too much waits already, more than can be done before `due`; or the batcher is closing.
+            HungError: the running batch does not end.
             Exception: whatever `run` raised for this item.
         """
         waiter: _Waiter[Item, Result] = _Waiter(item, asyncio.get_running_loop().create_future())
-        self._admit(waiter)
-        return await waiter.future
+        self._admit(waiter, due)
+        result = await waiter.future
+        if self._tell is not None:
+            ended = time.perf_counter()
+            self._tell(Stay(self._name, waiter.began - waiter.since, ended - waiter.began, waiter.among))
+        return result
 
-    def _admit(self, waiter: _Waiter[Item, Result]) -> None:
+    def _admit(self, waiter: _Waiter[Item, Result], due: float) -> None:
         with self._changed:
             if self._closing:
                 msg = "The service is shutting down."
                 raise OverloadedError(msg, retry_after_s=1)
-            if self._admitted >= self._max_waiting:
+            if hung_for_s := self.hung_for_s:
+                msg = f"What is being encoded ({self._name}) has not ended for {hung_for_s:.0f} s."
+                raise HungError(msg, retry_after_s=math.ceil(self._hung_s))
+            late = self._admitted and time.monotonic() + self.predicted_wait_s > due
+            if late or self._admitted >= self._max_waiting:
                 msg = f"{self._admitted} requests wait to be encoded ({self._name}) already."
                 raise OverloadedError(msg, retry_after_s=max(1, math.ceil(self.predicted_wait_s)))
             self._admitted += 1
@@ -143,6 +188,9 @@ class MicroBatcher(Generic[Item, Result]):
     def _run_batch(self, batch: Sequence[_Waiter[Item, Result]]) -> None:
         """Run one batch; if it fails, run its items one by one so that a bad one fails alone."""
         began = time.perf_counter()
+        for waiter in batch:
+            waiter.began, waiter.among = began, len(batch)
+        self._began = time.monotonic()
         try:
             results = self._checked([waiter.item for waiter in batch])
         except Exception as error:  # noqa: BLE001 - the thread's boundary: whoever waits gets the exception
@@ -153,6 +201,8 @@ class MicroBatcher(Generic[Item, Result]):
             for waiter in batch:
                 self._run_batch([waiter])
             return
+        finally:
+            self._began = None
         self._note(len(batch), time.perf_counter() - began)
         self._leave(len(batch))
         for waiter, result in zip(batch, results, strict=True):

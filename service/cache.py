@@ -7,13 +7,17 @@ bytes mean, and whether to trust them, is left to `service.vectors`.
 import asyncio
 import time
 from collections import OrderedDict
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable, Hashable
+from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 import structlog
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
+
+Key = TypeVar("Key", bound=Hashable)
+Value = TypeVar("Value")
 
 _log = structlog.stdlib.get_logger("catalens.cache")
 
@@ -75,45 +79,72 @@ class NoCache:
         """Return at once."""
 
 
-class InProcessCache:
-    """The latest used values, up to `max_bytes` of keys and values together."""
+class SizedLru(Generic[Key, Value]):
+    """The latest used values, up to `max_size` of them together.
 
-    def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
-        self._values: OrderedDict[str, bytes] = OrderedDict()
-        self._held_bytes = 0
+    Args:
+        max_size: Of all.
+        size: Of one, with its key.
 
-    @property
-    def held_bytes(self) -> int:
-        """Bytes of the keys and values held, without Python's overhead of about 200 bytes for each."""
-        return self._held_bytes
+    Attributes:
+        size: Of what is held, without Python's overhead of about 200 bytes for each.
+    """
 
-    @property
-    def available(self) -> bool:
-        """Always."""
-        return True
+    def __init__(self, max_size: int, size: Callable[[Key, Value], int]) -> None:
+        self.max_size = max_size
+        self.size = 0
+        self._size_of = size
+        self._values: OrderedDict[Key, Value] = OrderedDict()
 
-    async def get(self, key: str) -> bytes | None:
+    def get(self, key: Key) -> Value | None:
         """Return the value and mark it as the latest used."""
         value = self._values.get(key)
         if value is not None:
             self._values.move_to_end(key)
         return value
 
-    def put(self, key: str, value: bytes) -> None:
+    def put(self, key: Key, value: Value) -> None:
         """Keep `value`, dropping the longest unused until everything fits; one that never fits is not kept."""
         self._drop(key)
-        if _size(key, value) > self._max_bytes:
+        size = self._size_of(key, value)
+        if size > self.max_size:
             return
         self._values[key] = value
-        self._held_bytes += _size(key, value)
-        while self._held_bytes > self._max_bytes:
+        self.size += size
+        while self.size > self.max_size:
             self._drop(next(iter(self._values)))
 
-    def _drop(self, key: str) -> None:
+    def _drop(self, key: Key) -> None:
         value = self._values.pop(key, None)
         if value is not None:
-            self._held_bytes -= _size(key, value)
+            self.size -= self._size_of(key, value)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._values.clear()
+        self.size = 0
+
+
+class InProcessCache:
+    """The latest used values, up to `max_bytes` of keys and values together."""
+
+    available = True
+
+    def __init__(self, max_bytes: int) -> None:
+        self._values: SizedLru[str, bytes] = SizedLru(max_bytes, lambda key, value: len(key.encode()) + len(value))
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of the keys and values held."""
+        return self._values.size
+
+    async def get(self, key: str) -> bytes | None:
+        """Return the value and mark it as the latest used."""
+        return self._values.get(key)
+
+    def put(self, key: str, value: bytes) -> None:
+        """Keep `value`, dropping the longest unused until everything fits; one that never fits is not kept."""
+        self._values.put(key, value)
 
     async def flush(self) -> None:
         """Return at once: `put` already stored it."""
@@ -121,11 +152,6 @@ class InProcessCache:
     async def close(self) -> None:
         """Forget everything."""
         self._values.clear()
-        self._held_bytes = 0
-
-
-def _size(key: str, value: bytes) -> int:
-    return len(key.encode()) + len(value)
 
 
 class CircuitBreaker:

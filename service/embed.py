@@ -1,6 +1,7 @@
 """Parts of a query to vectors: from the cache, from the bundle, or through the batchers to the encoder."""
 
 import asyncio
+import math
 import time
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,8 @@ from PIL.Image import Image
 from indexer.manifest import FusionWeights, QueryKind
 from indexer.searchable import Searchable
 from models.encoder import Encoder, Entities, TextTerms, Vectors
-from service.batching import MicroBatcher
+from service import tracing
+from service.batching import MicroBatcher, Stay
 from service.cache import CacheUnavailableError
 from service.errors import InvalidRequestError
 from service.images import PictureReader
@@ -38,10 +40,12 @@ class Account:
     """What encoding one query took, and what it went without.
 
     Attributes:
+        due: When its answer is wanted, as `time.monotonic` counts it.
         decode_s: Seconds until its slowest picture was fetched and decoded.
         degraded: Names of the parts that did not answer.
     """
 
+    due: float = math.inf
     decode_s: float = 0.0
     degraded: set[str] = field(default_factory=set)
 
@@ -60,22 +64,31 @@ class Embedder:
     def __init__(self, encoder: Encoder, pictures: PictureReader, settings: Settings, metrics: Metrics) -> None:
         self._encoder = encoder
         self._pictures = pictures
+        self._metrics = metrics
         self._texts: MicroBatcher[Words, TextTerms] = MicroBatcher(
             self._encode_texts,
             name="text",
             max_batch=settings.max_batch_texts,
             max_waiting=settings.max_waiting,
+            hung_s=settings.encode_hung_ms / 1000,
             observe=metrics.batch,
+            tell=self._tell,
         )
         self._images: MicroBatcher[Image, Vectors] = MicroBatcher(
             self._encode_images,
             name="image",
             max_batch=settings.max_batch_images,
             max_waiting=settings.max_waiting,
+            hung_s=settings.encode_hung_ms / 1000,
             observe=metrics.batch,
+            tell=self._tell,
         )
         metrics.watch_depth("encode_text", lambda: self._texts.depth)
         metrics.watch_depth("encode_image", lambda: self._images.depth)
+
+    def _tell(self, stay: Stay) -> None:
+        self._metrics.waited(stay.name, stay.waited_s)
+        tracing.batch(stay)
 
     def _encode_texts(self, items: Sequence[Words]) -> Sequence[TextTerms]:
         return self._encoder.text_terms([text for text, _ in items], [entities for _, entities in items])
@@ -114,13 +127,13 @@ class Embedder:
         known = await _ask(cache, key, account)
         if known is not None:
             return known
-        terms = await self.fresh_text(text, entities)
+        terms = await self.fresh_text(text, entities, account.due)
         cache.put(key, terms)
         return terms
 
-    async def fresh_text(self, text: str, entities: Entities) -> TextTerms:
+    async def fresh_text(self, text: str, entities: Entities, due: float = math.inf) -> TextTerms:
         """Return the terms of words, encoded now."""
-        return await self._texts.submit((text, entities))
+        return await self._texts.submit((text, entities), due)
 
     async def picture(self, part: PicturePart, cache: TermsCache, account: Account) -> TextTerms:
         """Return the single term of a picture. A picture seen before is neither decoded nor encoded again.
@@ -135,8 +148,10 @@ class Embedder:
         if known is not None:
             return known
         async with self._pictures.decoded(file.data, part.path) as image:
-            account.decode_s = max(account.decode_s, time.perf_counter() - began)
-            terms = single_term(IMAGE_TERM, await self._images.submit(image))
+            decode_s = time.perf_counter() - began
+            account.decode_s = max(account.decode_s, decode_s)
+            tracing.within("decode", decode_s)
+            terms = single_term(IMAGE_TERM, await self._images.submit(image, account.due))
         cache.put(key, terms)
         return terms
 
@@ -160,10 +175,12 @@ class Embedder:
 
 async def _ask(cache: TermsCache, key: str, account: Account) -> TextTerms | None:
     try:
-        return await cache.get(key)
+        known = await cache.get(key)
     except CacheUnavailableError:
         account.degraded.add(CACHE)
         return None
+    tracing.count("cache_misses" if known is None else "cache_hits")
+    return known
 
 
 def kind_of(query: Query) -> QueryKind:

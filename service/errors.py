@@ -14,6 +14,8 @@ class ProblemType(StrEnum):
     """The kinds of problem a caller can tell apart; the value is the last part of the problem's URN."""
 
     MALFORMED_BODY = "malformed-body"
+    UNAUTHENTICATED = "unauthenticated"
+    FORBIDDEN = "forbidden"
     NOT_FOUND = "not-found"
     METHOD_NOT_ALLOWED = "method-not-allowed"
     BODY_TIMEOUT = "body-timeout"
@@ -22,6 +24,7 @@ class ProblemType(StrEnum):
     INVALID_REQUEST = "invalid-request"
     RATE_LIMITED = "rate-limited"
     CONFLICT = "conflict"
+    BUNDLE_REFUSED = "bundle-refused"
     CALLER_GONE = "caller-gone"
     INTERNAL = "internal-error"
     UNAVAILABLE = "unavailable"
@@ -32,10 +35,13 @@ class ProblemType(StrEnum):
 
 PROBLEMS: Mapping[ProblemType, tuple[int, str]] = {
     ProblemType.MALFORMED_BODY: (400, "The body cannot be read"),
+    ProblemType.UNAUTHENTICATED: (401, "This needs an API key"),
+    ProblemType.FORBIDDEN: (403, "The API key does not allow this"),
     ProblemType.NOT_FOUND: (404, "There is nothing here"),
     ProblemType.METHOD_NOT_ALLOWED: (405, "This method is not allowed here"),
     ProblemType.BODY_TIMEOUT: (408, "The body took too long to arrive"),
     ProblemType.CONFLICT: (409, "The product has another version"),
+    ProblemType.BUNDLE_REFUSED: (409, "The bundle cannot be served"),
     ProblemType.TOO_LARGE: (413, "The body or a part of it is too large"),
     ProblemType.UNSUPPORTED_MEDIA: (415, "This media type is not supported"),
     ProblemType.INVALID_REQUEST: (422, "The request is not valid"),
@@ -88,6 +94,24 @@ class MalformedBodyError(ServiceError):
     problem = ProblemType.MALFORMED_BODY
 
 
+class UnauthenticatedError(ServiceError):
+    """The caller sent no key where one is needed, or one that is none of ours."""
+
+    problem = ProblemType.UNAUTHENTICATED
+
+
+class ForbiddenError(ServiceError):
+    """The caller's key lacks the right that is needed."""
+
+    problem = ProblemType.FORBIDDEN
+
+
+class RateLimitedError(ServiceError):
+    """The caller has had as many answers as it may, for now."""
+
+    problem = ProblemType.RATE_LIMITED
+
+
 class NotFoundError(ServiceError):
     """The thing asked for does not exist."""
 
@@ -118,10 +142,20 @@ class OverloadedError(ServiceError):
     problem = ProblemType.OVERLOADED
 
 
+class HungError(OverloadedError):
+    """What should answer has not come back from its work for too long."""
+
+
 class ConflictError(ServiceError):
     """The product has another version than the caller counts on."""
 
     problem = ProblemType.CONFLICT
+
+
+class RefusedBundleError(ServiceError):
+    """A bundle that cannot be served; what is served stays so."""
+
+    problem = ProblemType.BUNDLE_REFUSED
 
 
 class UnavailableError(ServiceError):

@@ -38,16 +38,20 @@ class Follower:
         log: what to follow.
         catalogue: what to apply it to.
         show: is given every new view.
-        metrics: told how far it has come.
+        metrics: told how far it has come; None while nobody wants to know.
+
+    Attributes:
+        coming: how far the view has come that is being shown, or was last.
     """
 
     def __init__(
-        self, log: UpdateLog, catalogue: LiveCatalogue, show: Callable[[View], None], metrics: Metrics
+        self, log: UpdateLog, catalogue: LiveCatalogue, show: Callable[[View], None], metrics: Metrics | None
     ) -> None:
+        self.coming: Position | None = None
         self._log = log
         self._catalogue = catalogue
         self._show = show
-        self._metrics = metrics
+        self.metrics = metrics
         self._place: Position | None = None
         self._looked = 0.0
         self._available = True
@@ -61,6 +65,11 @@ class Follower:
     def available(self) -> bool:
         """Whether the log could be read when it was last tried, and has all that the bundle lacks."""
         return self._available and self._complete
+
+    @property
+    def closed(self) -> bool:
+        """Whether it follows no more."""
+        return self._ending.is_set()
 
     @property
     def view(self) -> View:
@@ -129,16 +138,18 @@ class Follower:
         tail = self._log.tail()
         self._looked = time.monotonic()
         if self._place is None or self._place.epoch != tail.epoch or tail.seq < self._place.seq:
-            if self._place is not None:
-                _log.warning("log_is_another", before=str(self._place), now=str(tail))
+            before, self.coming = self._place, Position(tail.epoch, min(tail.seq, self._catalogue.start(tail)))
+            if before is not None:
+                _log.warning("log_is_another", before=str(before), now=str(tail))
                 self._show(self._catalogue.reset())
-            self._place = Position(tail.epoch, min(tail.seq, self._catalogue.start(tail)))
+            self._place = self.coming
             self._complete = True
         trimmed = self._log.trimmed()
         if self._complete and trimmed > self._place.seq:
             self._complete = False
             _log.error("updates_missing", trimmed=trimmed, applied=self._place.seq)
-        self._metrics.behind(max(0, tail.seq - self._place.seq))
+        if self.metrics is not None:
+            self.metrics.behind(max(0, tail.seq - self._place.seq))
         return self._place.seq
 
     def _wake(self) -> None:
@@ -155,11 +166,14 @@ class Follower:
         """Apply some entries, tell who waits for them, and return the seconds that took."""
         epoch = "" if self._place is None else self._place.epoch
         began = time.perf_counter()
-        self._show(self._applied(entries))
-        self._place = Position(epoch, entries[-1].seq)
+        view = self._applied(entries)
+        self.coming = Position(epoch, entries[-1].seq)
+        self._show(view)
+        self._place = self.coming
         self._wake()
         took_s = time.perf_counter() - began
-        self._metrics.applied(len(entries), self._catalogue.changed, took_s)
+        if self.metrics is not None:
+            self.metrics.applied(len(entries), self._catalogue.changed, took_s)
         return took_s
 
     def _applied(self, entries: Sequence[Entry]) -> View:

@@ -8,10 +8,10 @@ import base64
 import binascii
 import hashlib
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, ParamSpec, TypeVar
 
 from PIL.Image import Image
 
@@ -23,6 +23,9 @@ from service.pools import BoundedPool, Budget
 from service.query import PictureData, PicturePart
 from service.settings import Settings
 from service.telemetry import Metrics
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 _DATA_URI = re.compile(r"data:[^,]{0,200};base64,", re.ASCII | re.IGNORECASE)
 _SPACES = str.maketrans("", "", " \t\r\n")
@@ -54,6 +57,7 @@ class PictureReader:
         self._limits = PictureLimits(settings.max_image_bytes, settings.max_image_px)
         self._held_px = Budget(_PICTURES_HELD * settings.max_image_px)
         self._policy = policy
+        self._metrics = metrics
         self._fetch_limits = FetchLimits(max_bytes=settings.max_image_bytes, total_ms=settings.image_url_timeout_ms)
         self._decoding = BoundedPool("decode", threads=settings.decode_threads, max_waiting=settings.max_waiting)
         self._fetching = BoundedPool("fetch", threads=settings.fetch_threads, max_waiting=settings.max_waiting)
@@ -67,11 +71,11 @@ class PictureReader:
             ServiceError: it is too large, not base64, or its URL may not or cannot be fetched.
         """
         if isinstance(part.picture, PictureData):
-            return await self._decoding.run(self._unwrap, part.picture.data, part.path)
+            return await self._tried(self._decoding, self._unwrap, part.picture.data, part.path)
         if not self._allow_urls:
             msg = "This server does not fetch pictures by URL; send the picture itself as data."
             raise InvalidRequestError(msg, path=part.path)
-        return await self._fetching.run(self._fetch, part.picture.url, part.path)
+        return await self._tried(self._fetching, self._fetch, part.picture.url, part.path)
 
     @asynccontextmanager
     async def decoded(self, data: bytes, path: str) -> AsyncIterator[Image]:
@@ -80,9 +84,17 @@ class PictureReader:
         Raises:
             ServiceError: it is no picture the service reads; `path` is the field it came in.
         """
-        pixels = await self._decoding.run(self._measure, data, path)
+        pixels = await self._tried(self._decoding, self._measure, data, path)
         async with self._held_px.hold(pixels):
-            yield await self._decoding.run(self._decode, data, path)
+            yield await self._tried(self._decoding, self._decode, data, path)
+
+    async def _tried(self, pool: BoundedPool, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Return `call(...)`, computed in a thread of `pool`; count why a picture could not be had or read."""
+        try:
+            return await pool.run(call, *args, **kwargs)
+        except (InvalidRequestError, TooLargeError, UnsupportedMediaError) as error:
+            self._metrics.picture_failed(_reason_of(error))
+            raise
 
     def _unwrap(self, stated: bytes | str, path: str) -> PictureFile:
         data = stated if isinstance(stated, bytes) else _from_base64(stated, path)
@@ -115,6 +127,19 @@ class PictureReader:
         """Let the threads end."""
         self._decoding.close()
         self._fetching.close()
+
+
+def _reason_of(refusal: ServiceError) -> str:
+    """Return a word for why a picture was refused, as metrics have it."""
+    match refusal.__cause__:
+        case PictureError() as cause:
+            return cause.reason
+        case FetchError() as cause:
+            return f"fetch_{cause.reason}"
+        case None:
+            return "too_large_bytes" if isinstance(refusal, TooLargeError) else "empty"
+        case _:
+            return "not_base64"
 
 
 @contextmanager

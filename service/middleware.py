@@ -11,9 +11,11 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service import problems
+from service import problems, tracing
+from service.errors import ProblemType
 from service.lifecycle import Lifecycle
-from service.telemetry import Metrics
+from service.telemetry import SERVER_TIMING, Metrics, server_timing
+from service.tracing import Traces
 
 REQUEST_ID_HEADER = "x-request-id"
 
@@ -48,10 +50,11 @@ _log = structlog.stdlib.get_logger("catalens.access")
 class RequestContext:
     """Gives the request an id, answers what nobody foresaw, and accounts for the answer."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, lifecycle: Lifecycle) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, lifecycle: Lifecycle, traces: Traces | None = None) -> None:
         self._app = app
         self._metrics = metrics
         self._lifecycle = lifecycle
+        self._traces = traces
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on and account for what comes back."""
@@ -61,8 +64,12 @@ class RequestContext:
         began = time.perf_counter()
         request_id = _request_id(scope)
         scope.setdefault("state", {})["request_id"] = request_id
-        answer = _Answer(send, request_id, _policy_of(scope["path"]), self._lifecycle)
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
+        answer = _Answer(send, scope, self._lifecycle, began)
+        with (
+            self._metrics.answering(),
+            tracing.below_request(self._traces, request_id) as trace,
+            structlog.contextvars.bound_contextvars(request_id=request_id, **trace),
+        ):
             try:
                 await self._app(scope, receive, answer.send)
             except Exception:
@@ -75,6 +82,8 @@ class RequestContext:
     def _account(self, scope: Scope, answer: "_Answer", seconds: float) -> None:
         route = getattr(scope.get("route"), "path", _UNROUTED)
         self._metrics.request(scope["method"], route, answer.status, seconds)
+        if answer.problem is not None:
+            self._metrics.problem(answer.problem)
         _log.info(
             "request",
             method=scope["method"],
@@ -89,11 +98,13 @@ class RequestContext:
 class _Answer:
     """The answer on its way out: gets its headers, and is remembered for the log."""
 
-    def __init__(self, send: Send, request_id: str, policy: str, lifecycle: Lifecycle) -> None:
+    def __init__(self, send: Send, scope: Scope, lifecycle: Lifecycle, began: float) -> None:
         self._send = send
-        self._request_id = request_id
-        self._policy = policy
+        self._scope = scope
+        self._policy = _policy_of(scope["path"])
         self._lifecycle = lifecycle
+        self._began = began
+        self.problem: ProblemType | None = None
         self.status = 0
         self.sent_bytes = 0
 
@@ -101,15 +112,24 @@ class _Answer:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             headers = MutableHeaders(scope=message)
-            headers[REQUEST_ID_HEADER] = self._request_id
+            headers[REQUEST_ID_HEADER] = self._scope["state"]["request_id"]
+            total_ms = (time.perf_counter() - self._began) * 1000
+            headers.setdefault(SERVER_TIMING, server_timing({"total": total_ms}))
             headers.setdefault("content-security-policy", self._policy)
             for name, value in DEFAULT_HEADERS.items():
                 headers.setdefault(name, value)
             if self._lifecycle.draining:
                 headers.update(CLOSE)
+            self._tell_trace()
         elif message["type"] == "http.response.body":
             self.sent_bytes += len(message.get("body", b""))
         await self._send(message)
+
+    def _tell_trace(self) -> None:
+        self.problem = self._scope["state"].get("problem")
+        if self.problem is not None:
+            tracing.note(problem=self.problem.value)
+        tracing.answer(self.status, self._scope["method"], getattr(self._scope.get("route"), "path", None))
 
 
 def _request_id(scope: Scope) -> str:

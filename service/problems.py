@@ -13,6 +13,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from service.errors import PROBLEMS, FieldError, ProblemType, ServiceError
 
@@ -55,12 +56,19 @@ class Problem:
     def response(self, request_id: str, headers: Mapping[str, str] | None = None) -> Response:
         """Return the answer that carries this problem."""
         extra = {} if self.retry_after_s is None else {"retry-after": str(self.retry_after_s)}
-        return Response(
-            self.body(request_id),
-            status_code=self.status,
-            media_type=MEDIA_TYPE,
-            headers={**(headers or {}), **extra},
-        )
+        return _ProblemResponse(self, request_id, {**(headers or {}), **extra})
+
+
+class _ProblemResponse(Response):
+    """An answer that leaves word of its kind for what surrounds the request."""
+
+    def __init__(self, problem: Problem, request_id: str, headers: Mapping[str, str]) -> None:
+        super().__init__(problem.body(request_id), problem.status, headers, MEDIA_TYPE)
+        self._kind = problem.problem
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope.setdefault("state", {})["problem"] = self._kind
+        await super().__call__(scope, receive, send)
 
 
 def problem(kind: ProblemType, detail: str, errors: Sequence[FieldError] = ()) -> Problem:

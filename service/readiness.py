@@ -19,12 +19,15 @@ from indexer.searchable import Searchable
 from models.encoder import TextTerms, Vectors
 from models.product import TextField, canonical_text
 from service.embed import Embedder, product_terms
+from service.errors import HungError
 from service.lifecycle import Lifecycle
 from service.pools import BoundedPool
 from service.search import SearchEngine
 from service.served import Served
 
 CheckName = Literal["text", "image", "retrieval", "staying"]
+
+BUNDLE: Final = "bundle"  # what `degraded` names while a bundle that should be served is refused
 
 _TOLERANCE: Final = 1e-3
 _PLACES: Final = 10  # where a product must be among those like itself; twins of it may stand before it
@@ -92,7 +95,8 @@ class Readiness:
             if self._last is None or time.monotonic() - self._last[0] >= self._keep_s:
                 verdict = await self._check()
                 self._last = (time.monotonic(), verdict)
-            verdict = replace(self._last[1], lacking=self._engine.lacking)
+            lacking = self._engine.lacking | ({BUNDLE} if self._engine.refused else frozenset())
+            verdict = replace(self._last[1], lacking=lacking)
         return replace(verdict, checks=(*verdict.checks, _GOING)) if self._lifecycle.draining else verdict
 
     async def _check(self) -> Verdict:
@@ -141,7 +145,7 @@ def _said(failure: BaseException | None) -> str:
         return ""
     if isinstance(failure, TimeoutError):
         return "timed out"
-    return str(failure) if isinstance(failure, NotReadyError) else type(failure).__name__
+    return str(failure) if isinstance(failure, NotReadyError | HungError) else type(failure).__name__
 
 
 def _expect_unit(terms: TextTerms, dim: int) -> None:

@@ -5,27 +5,37 @@ the ranking pool; the event loop only waits.
 """
 
 import asyncio
+import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, replace
+from typing import Final
 
 import structlog
 
 from indexer.ranking import FilterStrategy
-from indexer.searchable import Searchable
+from indexer.searchable import narrowed
 from indexer.suggest import Suggestions
+from service import tracing
 from service.categorise import Guess, Reranked, category_of
-from service.embed import Account, Embedder
-from service.errors import DeadlineError, InvalidRequestError
+from service.embed import Account, Embedder, kind_of
+from service.errors import DeadlineError, InvalidRequestError, ServiceError
 from service.facets import Facet
-from service.filters import Filters
 from service.mixture import Mixture, mix
 from service.pools import BoundedPool
+from service.pressure import RERANK, WIDTH, Level, Pressure
 from service.query import Query
 from service.retrieve import EVERYTHING, Found, resolve, retrieve
 from service.served import Served
 from service.telemetry import Metrics
 from service.understand import LinkedEntity
+from service.versions import Version, Versions
+
+_COMPARED: Final = 10  # hits of an answer and a shadow's
+_COMPARED_AT_ONCE: Final = 4  # answers
+RECENT: Final = 32  # queries that a new bundle is warmed with
 
 _log = structlog.stdlib.get_logger("catalens.search")
 
@@ -71,9 +81,10 @@ class SearchEngine:
     """Answers queries from what is served.
 
     Args:
-        served: The bundle to begin with.
+        versions: What there is to answer from.
         embedder: Turns queries into vectors.
         ranking: Threads that read and rank.
+        pressure: Says what must be left out.
         metrics: Told of stages and of what an answer went without.
         timeout_ms: For one answer.
         log_queries: Whether to log the words people search for.
@@ -81,75 +92,126 @@ class SearchEngine:
 
     def __init__(
         self,
-        served: Served,
+        versions: Versions,
         embedder: Embedder,
         ranking: BoundedPool,
+        pressure: Pressure,
         metrics: Metrics,
         *,
         timeout_ms: int,
         log_queries: bool = False,
     ) -> None:
-        self._served = served
+        self._versions = versions
         self._embedder = embedder
         self._ranking = ranking
+        self._pressure = pressure
         self._metrics = metrics
         self._timeout_s = timeout_ms / 1000
         self._log_queries = log_queries
-        self._lacks: Callable[[], Iterable[str]] = tuple
+        self._comparing: set[asyncio.Task[None]] = set()
+        self.recent: deque[Query] = deque(maxlen=RECENT)
 
     @property
     def served(self) -> Served:
-        """What new requests are answered from."""
-        return self._served
+        """What requests are answered from if nothing else is said."""
+        return self._versions.primary.served
 
     @property
     def lacking(self) -> frozenset[str]:
-        """What all answers go without at present."""
-        return frozenset(self._lacks())
+        """What those answers go without at present."""
+        return self._versions.primary.lacking
 
-    def serve(self, view: Searchable) -> None:
-        """Answer new requests from `view`, the same bundle as it is now; those that run go on as they began."""
-        self._served = replace(self._served, bundle=view, filters=Filters(view.fields))
-        self._metrics.products(view.count)
+    @property
+    def refused(self) -> bool:
+        """Whether a bundle should be served and cannot be."""
+        return bool(self._versions.refused)
 
-    def ask_lacking(self, lacks: Callable[[], Iterable[str]]) -> None:
-        """Ask `lacks` what answers go without, whenever one is given."""
-        self._lacks = lacks
+    def choose(self, bundle: str | None, visitor: str | None) -> Version:
+        """Return what is to answer a search; see `Versions.choose`.
 
-    async def search(self, query: Query) -> Answer:
-        """Return the best hits for `query`.
+        Raises:
+            InvalidRequestError: the bundle that it names is not served.
+        """
+        return self._versions.choose(bundle, visitor)
+
+    async def search(self, query: Query, due: float = math.inf, version: Version | None = None) -> Answer:
+        """Return the best hits for `query`, wanted before `due` as `time.monotonic` counts it.
+
+        `version` is what answers; without one, the primary.
 
         Raises:
             InvalidRequestError: a part names no product, its picture cannot be read, or the parts cancel out.
             OverloadedError: too much waits already.
             DeadlineError: the time for an answer ran out.
         """
-        try:
-            async with asyncio.timeout(self._timeout_s) as clock:
-                answer = await self._search(query, self._served)
-        except TimeoutError as error:
-            if not clock.expired():
-                raise
-            msg = f"No answer within {self._timeout_s:g} s."
-            raise DeadlineError(msg) from error
+        version = version or self._versions.primary
+        async with self._in_time(due) as account:
+            account.degraded |= version.lacking
+            answer = await self._search(query, version.served, account)
         self._account(answer)
+        if version is self._versions.primary and self._pressure.level is Level.CALM:
+            for shadow in self._versions.shadows():
+                self._compare(answer, shadow)
         return answer
 
-    async def classify(self, query: Query) -> tuple[Guess | None, Served]:
+    def _compare(self, answer: Answer, shadow: Version) -> None:
+        """Have a shadow answer the same, and tell how much of it is alike; not while too many do."""
+        if len(self._comparing) < _COMPARED_AT_ONCE:
+            task = asyncio.get_running_loop().create_task(self._compared(answer, shadow))
+            self._comparing.add(task)
+            task.add_done_callback(self._comparing.discard)
+
+    async def _compared(self, answer: Answer, shadow: Version) -> None:
+        try:
+            other = await self.rehearse(answer.query, shadow.served)
+        except (ServiceError, TimeoutError):
+            self._metrics.shadow(shadow.id, None)
+            return
+        first = {found.product.id for found in answer.hits[:_COMPARED]}
+        alike = len(first & {found.product.id for found in other.hits[:_COMPARED]})
+        self._metrics.shadow(shadow.id, alike / len(first) if first else float(not other.hits))
+
+    async def rehearse(self, query: Query, served: Served) -> Answer:
+        """Return what `served` answers, beside everyone else's answers: uncounted, and never in anyone's way.
+
+        Raises:
+            ServiceError: as `search`.
+        """
+        async with asyncio.timeout(self._timeout_s):
+            with tracing.aside():
+                return await self._search(query, served, Account())
+
+    async def classify(self, query: Query, due: float = math.inf) -> tuple[Guess | None, Served]:
         """Return the category that a query is of, None where the catalogue has none to tell, and who says so.
 
         Raises:
             ServiceError: as `search`.
         """
-        served, account = self._served, Account()
+        served = self.served
+        async with self._in_time(due) as account:
+            links = await self._read(query, served)
+            mixture = await self._mixture(query, links, served, account)
+            return await self._ranking.run(category_of, served.bundle, query, mixture, links), served
+
+    @asynccontextmanager
+    async def _in_time(self, due: float) -> AsyncIterator[Account]:
+        """Open an account for one answer, which is given up when its time is over.
+
+        Raises:
+            OverloadedError: too much waits already.
+            DeadlineError: the time ran out.
+        """
+        began = time.monotonic()
+        due = min(due, began + self._timeout_s)
         try:
-            async with asyncio.timeout(self._timeout_s):
-                links = await self._read(query, served)
-                mixture = await self._mixture(query, links, served, account)
+            with self._pressure.answering(due):
+                async with asyncio.timeout(due - began) as clock:
+                    yield Account(due)
         except TimeoutError as error:
-            msg = f"No answer within {self._timeout_s:g} s."
+            if not clock.expired():
+                raise
+            msg = f"No answer within {due - began:.3g} s."
             raise DeadlineError(msg) from error
-        return await self._ranking.run(category_of, served.bundle, query, mixture, links), served
 
     async def suggest(self, text: str, limit: int) -> tuple[Suggestions, Served]:
         """Return completions of what is being typed, and what they were computed from.
@@ -157,26 +219,43 @@ class SearchEngine:
         Raises:
             OverloadedError: too much waits already.
         """
-        served = self._served
+        served = self.served
         return await self._ranking.run(served.suggester.suggest, text, limit), served
 
     def _account(self, answer: Answer) -> None:
         self._metrics.stages(asdict(answer.timings))
+        bundle, model = answer.served.bundle_id, answer.served.encoder.name
+        self._metrics.search(
+            bundle=bundle,
+            model=model,
+            kind=kind_of(answer.query).value if answer.query.parts else "browse",
+            strategy=answer.strategy.value,
+            found=answer.found,
+            seconds=answer.timings.total / 1000,
+        )
+        tracing.note(bundle=bundle, model=model, found=answer.found, degraded=answer.degraded)
+        if answer.query.texts and len(answer.query.texts) == len(answer.query.parts):
+            self.recent.append(answer.query)
         for part in answer.degraded:
             self._metrics.degraded(part)
         if self._log_queries:
+            tracing.note(texts=[part.text for part in answer.query.texts])
             _log.info("query", texts=[part.text for part in answer.query.texts], hits=len(answer.hits))
 
-    async def _search(self, query: Query, served: Served) -> Answer:
+    async def _search(self, query: Query, served: Served, account: Account) -> Answer:
         began = time.perf_counter()
-        account = Account()
+        query, served = self._eased(query, served, account)
+        tracing.stage("filter")
         wanted = await self._ranking.run(resolve, served, query) if query.narrowed else EVERYTHING
         filtered = time.perf_counter()
+        tracing.stage("encode")
         links = await self._read(query, served)
         mixture = await self._mixture(query, links, served, account)
         encoded = time.perf_counter()
+        tracing.stage("retrieve")
         retrieved = await self._ranking.run(retrieve, served, query, wanted, mixture, links)
         ended = time.perf_counter()
+        tracing.last_stage("rank", retrieved.rank_s)
         timings = Timings(
             total=_ms(ended - began),
             decode=_ms(account.decode_s),
@@ -195,8 +274,19 @@ class SearchEngine:
             reranked=retrieved.reranked,
             served=served,
             timings=timings,
-            degraded=tuple(sorted(account.degraded | self.lacking)),
+            degraded=tuple(sorted(account.degraded)),
         )
+
+    def _eased(self, query: Query, served: Served, account: Account) -> tuple[Query, Served]:
+        """Return what is asked, and what of, with what there is no time for left out."""
+        level = self._pressure.level
+        if level >= Level.NO_RERANK and query.rerank is not None:
+            query = replace(query, rerank=None)
+            account.degraded.add(RERANK)
+        if level >= Level.NARROW and query.parts and any(width for width in served.bundle.widths.values()):
+            served = replace(served, bundle=narrowed(served.bundle))
+            account.degraded.add(WIDTH)
+        return query, served
 
     async def _mixture(
         self, query: Query, links: Sequence[LinkedEntity], served: Served, account: Account

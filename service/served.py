@@ -22,7 +22,11 @@ from service.understand import Reader, Spellings
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """One bundle, the encoder that made it, and what reads, completes, filters and remembers queries for them."""
+    """One bundle, the encoder that made it, and what reads, completes, filters and remembers queries for them.
+
+    Attributes:
+        position: How far the update log is in it; empty: as it was built.
+    """
 
     encoder: Encoder
     bundle: Searchable
@@ -30,23 +34,23 @@ class Served:
     cache: TermsCache
     filters: Filters
     suggester: Suggester
+    position: str = ""
 
     @property
     def bundle_id(self) -> str:
         """The bundle's id, as answers and metrics state it."""
         return self.bundle.manifest.id
 
+    @property
+    def state(self) -> str:
+        """The bundle and how far updates are in it: equal states give equal answers."""
+        return f"{self.bundle_id}@{self.position}"
+
 
 def serve(encoder: Encoder, bundle: Bundle, cache: Cache, metrics: Metrics) -> Served:
     """Join an encoder and a bundle that belong together."""
     reader = Reader(EntityLinker(bundle.statistics), Spellings(bundle.statistics.vocabulary, encoder.vocabularies))
     terms = TermsCache(cache, metrics, bundle=bundle.manifest.id, fingerprint=encoder.fingerprint, dim=encoder.dim)
-    metrics.serving(
-        bundle=bundle.manifest.id,
-        model=encoder.name,
-        fingerprint=encoder.fingerprint,
-        products=len(bundle.products),
-    )
     return Served(encoder, bundle, reader, terms, Filters(bundle.fields), Suggester(bundle))
 
 

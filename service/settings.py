@@ -9,12 +9,14 @@ from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from indexer.update_logs import PLACES, SCHEMES
 from service.errors import StartupError
+from service.rates import Rate
 
 PREFIX = "CATALENS_"
 
@@ -38,9 +40,38 @@ class LogLevel(StrEnum):
     ERROR = "error"
 
 
+class Anonymous(StrEnum):
+    """What callers without a key may do."""
+
+    AUTO = "auto"
+    NONE = "none"
+    SEARCH = "search"
+
+
+def _origins(stated: str) -> str:
+    for origin in stated.split(","):
+        parts = urlsplit(origin.strip())
+        if origin.strip() != "*" and f"{parts.scheme}://{parts.netloc}" != origin.strip():
+            msg = "must be origins such as https://shop.example, separated by commas; or *"
+            raise ValueError(msg)
+    return stated
+
+
 def _redis_scheme(url: SecretStr) -> SecretStr:
     if not url.get_secret_value().startswith(SCHEMES):
         msg = "must start with redis://, rediss:// or unix://"
+        raise ValueError(msg)
+    return url
+
+
+def _collector(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        well = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        well = False
+    if not well or parts.username is not None or parts.query or parts.fragment:
+        msg = "must be http://HOST:PORT or https://HOST:PORT; passwords go into OTEL_EXPORTER_OTLP_HEADERS"
         raise ValueError(msg)
     return url
 
@@ -60,6 +91,7 @@ class Settings(BaseSettings):
     )
 
     data_dir: Path = Field(Path("data"), description="Folder of published bundles; `current` in it is served.")
+    watch_ms: Positive = Field(1_000, description="How often it is looked whether another bundle was published.")
     encoder: str = Field(
         "mini", min_length=1, description="`mini`, a checkpoint folder, ARCH/TAG of open_clip, or hf-hub:ORG/NAME."
     )
@@ -70,6 +102,9 @@ class Settings(BaseSettings):
     log_level: LogLevel = Field(LogLevel.INFO, description="Least severe log lines to write.")
     log_format: LogFormat = Field(LogFormat.JSON, description="Log lines as JSON, or for reading on a console.")
     log_queries: bool = Field(default=False, description="Also log the words people search for.")
+    otlp_endpoint: Annotated[str, AfterValidator(_collector)] | None = Field(
+        None, description="OpenTelemetry collector that traces are sent to, such as http://localhost:4318."
+    )
 
     request_timeout_ms: Positive = Field(10_000, description="An answer that takes longer is given up (504).")
     body_timeout_ms: Positive = Field(30_000, description="A body that takes longer to arrive is refused (408).")
@@ -82,6 +117,17 @@ class Settings(BaseSettings):
     max_image_bytes: Positive = Field(20 << 20, description="Largest picture, as a file.")
     max_image_px: int = Field(50_000_000, gt=0, le=89_000_000, description="Largest picture, width times height.")
 
+    keys_file: Path | None = Field(None, description="API keys; else keys.json in the data folder, where there is one.")
+    anonymous: Anonymous = Field(
+        Anonymous.AUTO,
+        description="What callers without a key may do: none, search, or auto: all without a key file, none with one.",
+    )
+    key_rate: Rate | None = Field(None, description="Most requests of a key that has no rate of its own: 50/second.")
+    anonymous_rate: Rate | None = Field(None, description="Most requests of an address without a key: 5/second.")
+    cors_origins: Annotated[str, AfterValidator(_origins)] | None = Field(
+        None, description="Origins whose pages may call the API, separated by commas; * for all."
+    )
+
     allow_image_urls: bool = Field(default=False, description="Let callers name pictures by http(s) URL.")
     image_url_timeout_ms: Positive = Field(5_000, description="Longest fetch of one picture by URL.")
 
@@ -91,14 +137,23 @@ class Settings(BaseSettings):
     rank_threads: Positive = Field(2, description="Threads that search the index.")
     max_batch_texts: Positive = Field(64, description="Most texts encoded at once.")
     max_batch_images: Positive = Field(16, description="Most pictures encoded at once.")
+    encode_hung_ms: Positive = Field(
+        30_000, description="An encoding that takes longer counts as hung: /readyz says so, and searches get 503."
+    )
+    most_wait_ms: Positive = Field(
+        2_000, description="A search that would wait longer is refused (503); from a quarter of it on, less is done."
+    )
     max_waiting: Positive = Field(256, description="Most requests waiting at one stage; more are refused (503).")
 
     redis_url: Annotated[SecretStr, AfterValidator(_redis_scheme)] | None = Field(
-        None, description="Redis for cached query vectors; without it they are kept in this process."
+        None, description="Redis for cached query vectors and answers; without it they are kept in this process."
     )
     cache_bytes: NonNegative = Field(64 << 20, description="Memory for cached query vectors; 0 caches nothing.")
+    result_cache_bytes: NonNegative = Field(
+        64 << 20, description="Memory for whole answers, for when the same is asked again; 0 keeps none, anywhere."
+    )
     cache_timeout_ms: Positive = Field(20, description="A cache that takes longer counts as a miss.")
-    cache_ttl_s: Positive = Field(86_400, description="How long Redis keeps a query vector.")
+    cache_ttl_s: Positive = Field(86_400, description="How long Redis keeps a query vector or an answer.")
 
     update_log: Annotated[SecretStr, AfterValidator(_log_place)] = Field(
         SecretStr("auto"),
@@ -148,6 +203,6 @@ def _one_line(error: ValidationError) -> str:
     faults = []
     for fault in error.errors(include_url=False):
         field = str(fault["loc"][0])
-        shown = "" if field in {"redis_url", "update_log"} else f" (got {fault['input']!r})"
+        shown = "" if field in {"redis_url", "update_log", "otlp_endpoint"} else f" (got {fault['input']!r})"
         faults.append(f"{variable(field)} or {flag(field)}: {fault['msg'].removeprefix('Value error, ')}{shown}")
     return "; ".join(faults)

@@ -5,11 +5,9 @@ from indexer.live import LiveCatalogue
 from indexer.product_encoding import encode_anew
 from indexer.update_logs import open_log
 from indexer.updates import UpdateLog
-from models.encoder import Encoder
-from service.following import UPDATES, Follower
-from service.search import SearchEngine
+from service.following import Follower
 from service.settings import Settings
-from service.telemetry import Metrics
+from service.versions import Version
 
 
 def log_of(settings: Settings) -> UpdateLog | None:
@@ -22,9 +20,9 @@ def log_of(settings: Settings) -> UpdateLog | None:
     )
 
 
-def follow(log: UpdateLog, encoder: Encoder, bundle: Bundle, engine: SearchEngine, metrics: Metrics) -> Follower:
-    """Return a follower that has `engine` answer from `bundle` as `log` changes it; it is to be started."""
+def follow(version: Version, bundle: Bundle, log: UpdateLog) -> Follower:
+    """Have `version` follow `log`, which is its own from now on; the follower is to be started."""
+    encoder = version.served.encoder
     catalogue = LiveCatalogue(bundle, lambda encoded: encode_anew(encoded, encoder))
-    follower = Follower(log, catalogue, engine.serve, metrics)
-    engine.ask_lacking(lambda: () if follower.available else (UPDATES,))
-    return follower
+    version.follower = Follower(log, catalogue, version.show, None)
+    return version.follower

@@ -37,13 +37,13 @@ from service.errors import (
     ServiceError,
     UnavailableError,
 )
-from service.following import Follower
 from service.images import PictureReader
 from service.items import Item, ItemResult, refused
 from service.pools import BoundedPool
 from service.query import PictureData, PicturePart, PictureUrl
 from service.search import SearchEngine
 from service.telemetry import Metrics
+from service.versions import Versions
 
 R = TypeVar("R")
 
@@ -74,8 +74,8 @@ class Writer:
         engine: Whose encoder and catalogue they are for.
         embedder: Encodes products.
         pictures: Reads their pictures.
-        log: Where changes are stored.
-        follower: Applies them.
+        log: Where changes are stored; its own.
+        versions: What they are applied to.
         metrics: Told of queues.
         limits: How many batches may wait, and for how many seconds one may take.
     """
@@ -86,7 +86,7 @@ class Writer:
         embedder: Embedder,
         pictures: PictureReader,
         log: UpdateLog,
-        follower: Follower,
+        versions: Versions,
         metrics: Metrics,
         limits: tuple[int, float],
     ) -> None:
@@ -94,13 +94,19 @@ class Writer:
         self._embedder = embedder
         self._pictures = pictures
         self._log = log
-        self._follower = follower
+        self._versions = versions
         max_waiting, self._timeout_s = limits
         self._pool = BoundedPool("write", threads=2, max_waiting=max_waiting)
         self._gate = asyncio.Semaphore(_ENCODED_AT_ONCE)
         self._store: MicroBatcher[Sequence[Change], _Stored] = MicroBatcher(
-            self._store_all, name="store", max_batch=_STORED_AT_ONCE, max_waiting=max_waiting, observe=metrics.batch
+            self._store_all,
+            name="store",
+            max_batch=_STORED_AT_ONCE,
+            max_waiting=max_waiting,
+            observe=metrics.batch,
+            tell=lambda stay: metrics.waited(stay.name, stay.waited_s),
         )
+        self._metrics = metrics
         metrics.watch_depth("store", lambda: self._store.depth)
 
     async def write(self, items: Sequence[Item | ItemResult], *, wait: bool) -> list[ItemResult]:
@@ -121,12 +127,13 @@ class Writer:
                             results[at] = result
                 done = [result or _outrun(item) for result, item in zip(results, items, strict=True)]
                 if wait:
-                    await self._follower.reach(max((result.seq or 0 for result in done), default=0))
+                    await self._versions.reach(max((result.seq or 0 for result in done), default=0))
         except TimeoutError as error:
             if not clock.expired():
                 raise
             msg = f"The batch was not stored within {self._timeout_s:g} s."
             raise DeadlineError(msg) from error
+        self._metrics.written(result.status for result in done)
         return done
 
     async def version(self, product_id: str) -> int:
@@ -140,9 +147,10 @@ class Writer:
         return state.version
 
     async def close(self) -> None:
-        """Store what was admitted and let the threads end."""
+        """Store what was admitted, let the threads end, and let go of the log."""
         await self._store.close()
         self._pool.close()
+        await asyncio.to_thread(self._log.close)
 
     async def _attempt(self, items: Sequence[Item]) -> list[ItemResult | None]:
         """Return the items' results; None for one whose product changed while it was worked out."""
@@ -188,7 +196,7 @@ class Writer:
 
     async def _encoded(self, item: Item) -> EncodedProduct:
         """Return the product that an item comes to with its vectors, those of pictures it keeps as they are."""
-        held = self._follower.view.encoded(item.product_id) if self._needs_product(item) else None
+        held = self._versions.view.encoded(item.product_id) if self._needs_product(item) else None
         product = item.product
         if product is None:
             if held is None:  # deleted this moment
@@ -273,7 +281,7 @@ class Writer:
         return self._in_bundle(product_id)
 
     def _in_bundle(self, product_id: str) -> bool:
-        return self._follower.view.bundle.products.row_of(product_id) is not None
+        return self._versions.view.bundle.products.row_of(product_id) is not None
 
     async def _states(self, product_ids: Sequence[str]) -> list[State]:
         return await self._asked(lambda: self._log.states(product_ids))
@@ -281,7 +289,7 @@ class Writer:
     async def _caught_up(self) -> None:
         """Wait until all that the log holds now is applied here."""
         tail = await self._asked(self._log.tail)
-        await self._follower.reach(tail.seq)
+        await self._versions.reach(tail.seq)
 
     async def _asked(self, ask: Callable[[], R]) -> R:
         try:

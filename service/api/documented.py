@@ -1,6 +1,6 @@
 """The problems each route may answer with, for the OpenAPI document."""
 
-from typing import Any
+from typing import Any, Final
 
 from fastapi import FastAPI
 from pydantic import TypeAdapter
@@ -8,9 +8,19 @@ from pydantic import TypeAdapter
 from service.api import examples
 from service.api.views import ProblemView
 from service.errors import PROBLEMS, ProblemType
+from service.gate import KEY_HEADER
 from service.problems import MEDIA_TYPE
+from service.scopes import ROUTES
 
 Documented = dict[int | str, dict[str, Any]]
+
+_SCHEMES: Final = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, where the server asks for one."},
+    "key": {"type": "apiKey", "in": "header", "name": KEY_HEADER, "description": "The same in a header of its own."},
+}
+_RETRY_AFTER: Final = {
+    "Retry-After": {"description": "Seconds until the next request is answered.", "schema": {"type": "integer"}}
+}
 
 
 def problems(*kinds: ProblemType) -> Documented:
@@ -30,6 +40,14 @@ def _documented(kind: ProblemType) -> dict[str, Any]:
     }
     schema = {"$ref": "#/components/schemas/Problem"}
     return {"description": title, "content": {MEDIA_TYPE: {"schema": schema, "example": example}}}
+
+
+def _refusals() -> dict[str, dict[str, Any]]:
+    """Return how any request of the API may be refused at the door."""
+    kinds = (ProblemType.UNAUTHENTICATED, ProblemType.FORBIDDEN, ProblemType.RATE_LIMITED)
+    refusals = {str(PROBLEMS[kind][0]): _documented(kind) for kind in kinds}
+    refusals["429"]["headers"] = _RETRY_AFTER
+    return refusals
 
 
 def answered(example: examples.ExampleName, description: str) -> dict[str, Any]:
@@ -55,6 +73,11 @@ def document(app: FastAPI) -> None:
             schema = TypeAdapter(ProblemView).json_schema(ref_template="#/components/schemas/{model}")
             components["schemas"].update(schema.pop("$defs"))
             components["schemas"]["Problem"] = schema
+            components["securitySchemes"] = _SCHEMES
+            for (method, path), scope in ROUTES.items():
+                if operation := described["paths"].get(path, {}).get(method.lower()):
+                    operation["security"] = [{scheme: [scope.value]} for scheme in _SCHEMES]
+                    operation["responses"].update(_refusals())
         return described
 
     app.openapi = openapi  # type: ignore[method-assign]  # how FastAPI wants it done

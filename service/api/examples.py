@@ -150,8 +150,28 @@ CLASSIFY_RESPONSE: Final = {
     "index": _INDEX,
 }
 
-ExampleName = Literal["Classify", "Search", "Product", "Products", "Deleted", "Ready", "Suggest"]
+BUNDLES_RESPONSE: Final = {
+    "bundles": [
+        {
+            "id": "20261121T033000Z-5f2d9c1e",
+            "role": "primary",
+            "current": True,
+            "share": 0.0,
+            "shadow": 0.0,
+            "products": 2000,
+            "created_at": "2026-11-21T03:30:00+00:00",
+            "encoder": "catalens-mini",
+            "size_bytes": 31_400_000,
+            "problem": None,
+        }
+    ],
+    "primary": "20261121T033000Z-5f2d9c1e",
+    "problem": None,
+}
+
+ExampleName = Literal["Bundles", "Classify", "Search", "Product", "Products", "Deleted", "Ready", "Suggest"]
 ANSWERS: Final[dict[ExampleName, Any]] = {
+    "Bundles": BUNDLES_RESPONSE,
     "Search": SEARCH_RESPONSE,
     "Product": PRODUCT_RESPONSE,
     "Products": PRODUCTS_RESPONSE,

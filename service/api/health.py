@@ -1,5 +1,7 @@
 """Whether the process lives, whether it can answer, and what it has counted."""
 
+import asyncio
+
 from fastapi import APIRouter, Response
 
 from service.api.documented import answered, problems
@@ -43,4 +45,4 @@ async def ready(readiness: ReadinessProbe) -> Response:
 )
 async def metrics(registry: MetricsRegistry) -> Response:
     """Return the counters and histograms of this process."""
-    return Response(registry.render(), media_type=CONTENT_TYPE)
+    return Response(await asyncio.to_thread(registry.render), media_type=CONTENT_TYPE)

@@ -2,17 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any, Final, cast
+from typing import Any, Final, Literal, cast
 from urllib.parse import quote
 
 import orjson
 from starlette.responses import Response
 
+from indexer.publish import BundleStatus, Status
 from indexer.searchable import Searchable
 from indexer.suggest import Suggestions
 from models.product import Product
 from service.api.schemas import ProductField
 from service.api.views import (
+    BundlesResponse,
+    BundleView,
     CategoryView,
     ClassifyResponse,
     FacetStatisticsView,
@@ -28,6 +31,7 @@ from service.api.views import (
     SuggestionView,
     SuggestResponse,
     TermView,
+    Timings,
 )
 from service.categorise import Guess, Reranked
 from service.embed import CACHE
@@ -39,15 +43,18 @@ from service.readiness import Verdict
 from service.retrieve import Found
 from service.search import Answer
 from service.served import Served
+from service.telemetry import SERVER_TIMING, server_timing
 from service.understand import LinkedEntity
+from service.versions import Beside, Versions
 
 _ALL_FIELDS: Final = tuple(Product.model_fields)
 _DECIMALS: Final = 6
 
 
 def json_response(view: Any) -> Response:  # noqa: ANN401 - whatever the wire's types hold
-    """Return `view` as JSON."""
-    return Response(orjson.dumps(view), media_type="application/json")
+    """Return `view` as JSON; the stages that it states are in the header `Server-Timing`, too."""
+    headers = {SERVER_TIMING: server_timing(view["timings_ms"])} if "timings_ms" in view else None
+    return Response(orjson.dumps(view), headers=headers, media_type="application/json")
 
 
 def search_view(answer: Answer, fields: Sequence[ProductField] | None = None) -> SearchResponse:
@@ -62,15 +69,8 @@ def search_view(answer: Answer, fields: Sequence[ProductField] | None = None) ->
         "limit": answer.query.limit,
         "offset": answer.query.offset,
         "index": index_view(answer.served),
-        "timings_ms": {
-            "total": answer.timings.total,
-            "decode": answer.timings.decode,
-            "encode": answer.timings.encode,
-            "filter": answer.timings.filter,
-            "retrieve": answer.timings.retrieve,
-            "rank": answer.timings.rank,
-        },
         "degraded": list(answer.degraded),
+        "timings_ms": cast("Timings", asdict(answer.timings)),
     }
 
 
@@ -118,6 +118,33 @@ def suggest_view(suggestions: Suggestions, served: Served) -> SuggestResponse:
         "suggestions": [cast("SuggestionView", asdict(item)) for item in suggestions.items],
         "corrected": suggestions.corrected,
         "index": index_view(served),
+    }
+
+
+def bundles_view(there: Status, versions: Versions) -> BundlesResponse:
+    """Return the bundles that are there, and what they are served as."""
+    return {
+        "bundles": [_bundle(bundle, versions) for bundle in there.bundles],
+        "primary": versions.primary.id,
+        "problem": there.problem or versions.refused.get("current"),
+    }
+
+
+def _bundle(bundle: BundleStatus, versions: Versions) -> BundleView:
+    manifest = bundle.manifest
+    _, role = versions.beside.get(bundle.id, (None, Beside()))
+    beside: Literal["beside", "none"] = "beside" if bundle.id in versions.beside else "none"
+    return {
+        "id": bundle.id,
+        "role": "primary" if bundle.id == versions.primary.id else beside,
+        "current": bundle.is_current,
+        "share": role.share,
+        "shadow": role.shadow,
+        "products": None if manifest is None else manifest.counts.products,
+        "created_at": None if manifest is None else manifest.created_at,
+        "encoder": None if manifest is None else manifest.encoder.name,
+        "size_bytes": bundle.size_bytes,
+        "problem": bundle.problem or versions.refused.get(bundle.id),
     }
 
 

@@ -8,13 +8,13 @@ from fastapi import APIRouter, Depends, Header, Path, Query, Request
 from starlette.responses import Response
 
 from indexer.updates import Kind
+from service.api.answering import answered as answer_of
 from service.api.bodies import BODY_PROBLEMS, json_only
-from service.api.connection import while_connected
 from service.api.documented import answered, problems
-from service.api.present import index_view, json_response, product_view, products_view, search_view
+from service.api.present import index_view, json_response, product_view, products_view
 from service.api.requests import to_similar_query
 from service.api.schemas import ProductsRequest, SimilarRequest
-from service.api.state import Engine, ProductsWriter, writer_of
+from service.api.state import Due, Engine, ProductsWriter, Visitor, writer_of
 from service.api.views import DeletedResponse, ProductResponse, ProductsResponse, SearchResponse
 from service.errors import PROBLEMS, ConflictError, NotFoundError, ProblemType
 from service.items import Item, read_items
@@ -111,13 +111,18 @@ async def product(request: Request, product_id: ProductId, engine: Engine, *, ve
     },
 )
 async def similar(
-    request: Request, product_id: ProductId, asked: Annotated[SimilarRequest, Query()], engine: Engine
+    request: Request,
+    product_id: ProductId,
+    asked: Annotated[SimilarRequest, Query()],
+    engine: Engine,
+    due: Due,
+    visitor: Visitor = None,
 ) -> Response:
     """Find products like this one, which is itself left out."""
-    served = engine.served
+    version = engine.choose(asked.bundle, visitor)
+    served = version.served
     query = to_similar_query(served.bundle, _row(served, product_id), asked)
-    answer = await while_connected(request, engine.search(query))
-    return json_response(search_view(answer, asked.fields))
+    return await answer_of(request, query, version, due, asked.fields)
 
 
 @router.get(

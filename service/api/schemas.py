@@ -83,6 +83,11 @@ Diversity = Annotated[
     float,
     Field(ge=0, le=1, allow_inf_nan=False, description="0: by relevance alone; more: hits unlike those before them."),
 ]
+BundleName = Annotated[
+    str,
+    Field(min_length=1, max_length=200, description="Answer from this bundle, if it is served."),
+    AfterValidator(_readable),
+]
 Fields = Annotated[
     list[ProductField], Field(min_length=1, max_length=14, description="Fields of `product` to return; all if absent.")
 ]
@@ -183,6 +188,7 @@ class SearchRequest(Request):
     offset: Offset = 0
     fields: Fields | None = None
     explain: bool = False
+    bundle: BundleName | None = None
 
 
 class ImageSearchForm(BaseModel):
@@ -210,6 +216,7 @@ class ImageSearchForm(BaseModel):
     offset: Offset = 0
     fields: Fields | None = None
     explain: bool = False
+    bundle: BundleName | None = None
 
 
 class SimilarRequest(BaseModel):
@@ -230,6 +237,7 @@ class SimilarRequest(BaseModel):
     offset: Offset = 0
     fields: Fields | None = None
     explain: bool = False
+    bundle: BundleName | None = None
 
 
 class ProductsRequest(Request):
@@ -258,3 +266,15 @@ class SuggestRequest(BaseModel):
         AfterValidator(_readable),
     ] = ""
     limit: Annotated[int, Field(ge=1, le=50, description="Suggestions to return.")] = 8
+
+
+class BesideRequest(Request):
+    """What a bundle beside the current one is for."""
+
+    share: Annotated[
+        float, Field(ge=0, le=1, allow_inf_nan=False, description="Of searches that name no bundle, how many it gets.")
+    ] = 0.0
+    shadow: Annotated[
+        float,
+        Field(ge=0, le=1, allow_inf_nan=False, description="Of the others, how many it answers as well, to compare."),
+    ] = 0.0

@@ -5,13 +5,14 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Form, Query, Request
 from starlette.responses import Response
 
+from service.api.answering import answered as answer_of
 from service.api.bodies import BODY_PROBLEMS, form_only, json_only
 from service.api.connection import while_connected
 from service.api.documented import answered, problems
-from service.api.present import classify_view, json_response, search_view, suggest_view
+from service.api.present import classify_view, json_response, suggest_view
 from service.api.requests import to_classified, to_image_query, to_query
 from service.api.schemas import ClassifyRequest, ImageSearchForm, SearchRequest, SuggestRequest
-from service.api.state import Engine
+from service.api.state import Due, Engine, Visitor
 from service.api.views import ClassifyResponse, SearchResponse, SuggestResponse
 from service.errors import ProblemType
 
@@ -25,10 +26,9 @@ router = APIRouter(prefix="/v1", tags=["search"])
     dependencies=[Depends(json_only)],
     responses={200: answered("Search", "Hits, best first."), **BODY_PROBLEMS},
 )
-async def search(request: Request, asked: SearchRequest, engine: Engine) -> Response:
+async def search(request: Request, asked: SearchRequest, engine: Engine, due: Due, visitor: Visitor = None) -> Response:
     """Find products by words, a picture, products of the catalogue, or a weighted mixture of them."""
-    answer = await while_connected(request, engine.search(to_query(asked)))
-    return json_response(search_view(answer, asked.fields))
+    return await answer_of(request, to_query(asked), engine.choose(asked.bundle, visitor), due, asked.fields)
 
 
 @router.post(
@@ -38,11 +38,12 @@ async def search(request: Request, asked: SearchRequest, engine: Engine) -> Resp
     dependencies=[Depends(form_only)],
     responses={200: answered("Search", "Hits, best first."), **BODY_PROBLEMS},
 )
-async def search_image(request: Request, asked: Annotated[ImageSearchForm, Form()], engine: Engine) -> Response:
+async def search_image(
+    request: Request, asked: Annotated[ImageSearchForm, Form()], engine: Engine, due: Due, visitor: Visitor = None
+) -> Response:
     """Find products by a picture sent as a file, alone or weighed against words."""
     query = to_image_query(asked, await asked.image.read())
-    answer = await while_connected(request, engine.search(query))
-    return json_response(search_view(answer, asked.fields))
+    return await answer_of(request, query, engine.choose(asked.bundle, visitor), due, asked.fields)
 
 
 @router.post(
@@ -52,9 +53,9 @@ async def search_image(request: Request, asked: Annotated[ImageSearchForm, Form(
     dependencies=[Depends(json_only)],
     responses={200: answered("Classify", "The category."), **BODY_PROBLEMS},
 )
-async def classify(request: Request, asked: ClassifyRequest, engine: Engine) -> Response:
+async def classify(request: Request, asked: ClassifyRequest, engine: Engine, due: Due) -> Response:
     """Find out what category words or a picture are of, by comparing every two categories of the catalogue."""
-    guess, served = await while_connected(request, engine.classify(to_classified(asked)))
+    guess, served = await while_connected(request, engine.classify(to_classified(asked), due))
     return json_response(classify_view(guess, served))
 
 

@@ -2,13 +2,18 @@
 
 from typing import Annotated, cast
 
-from fastapi import Depends, Request
+from fastapi import Depends, Header, Request
 from typing_extensions import TypedDict
 
+from service.admission import MOST_TIMEOUT_MS, TIMEOUT_HEADER
 from service.errors import UnavailableError
 from service.readiness import Readiness
+from service.results import Results
 from service.search import SearchEngine
+from service.settings import Settings
+from service.swapping import Swapper
 from service.telemetry import Metrics
+from service.versions import Versions
 from service.writing import Writer
 
 
@@ -19,6 +24,10 @@ class AppState(TypedDict):
     readiness: Readiness
     metrics: Metrics
     writer: Writer | None
+    swapper: Swapper
+    results: Results
+    versions: Versions
+    settings: Settings
 
 
 def app_state(request: Request) -> AppState:
@@ -51,10 +60,32 @@ async def _writer(request: Request) -> Writer:
     return writer_of(request)
 
 
+async def _due(
+    request: Request,
+    timeout_ms: Annotated[
+        int | None,
+        Header(alias=TIMEOUT_HEADER, ge=1, le=MOST_TIMEOUT_MS, description="Milliseconds within which to answer."),
+    ] = None,
+) -> float:
+    del timeout_ms  # stated for the document: admission has read it
+    return float(request.scope["state"]["due"])
+
+
+Visitor = Annotated[
+    str | None,
+    Header(
+        alias="X-Visitor-Id",
+        max_length=200,
+        description="Whoever searches: where bundles share searches, the same one gets the same bundle.",
+    ),
+]
+
+
 async def _metrics(request: Request) -> Metrics:
     return app_state(request)["metrics"]
 
 
+Due = Annotated[float, Depends(_due)]
 Engine = Annotated[SearchEngine, Depends(_engine)]
 ProductsWriter = Annotated[Writer, Depends(_writer)]
 ReadinessProbe = Annotated[Readiness, Depends(_readiness)]

@@ -210,6 +210,32 @@ class DeletedResponse(TypedDict):
     index: IndexView
 
 
+class BundleView(TypedDict):
+    """A bundle of the data folder; `problem` says why it cannot be served.
+
+    `role` is what this process serves it as; `current`, whether it is the one that was published last.
+    """
+
+    id: str
+    role: Literal["primary", "beside", "none"]
+    current: bool
+    share: float
+    shadow: float
+    products: int | None
+    created_at: str | None
+    encoder: str | None
+    size_bytes: int
+    problem: str | None
+
+
+class BundlesResponse(TypedDict):
+    """The bundles of the data folder, the oldest first, and which answers if nothing else is said."""
+
+    bundles: list[BundleView]
+    primary: str
+    problem: str | None
+
+
 class CheckView(TypedDict):
     """One thing that must work for the service to be ready."""
 

@@ -226,7 +226,7 @@ def searched(client, q):
 
 
 def test_a_service_goes_on_without_its_redis_and_says_so(open_service, redis_server):
-    client = open_service(redis_url=redis_server.url, cache_timeout_ms=20_000)
+    client = open_service(redis_url=redis_server.url, cache_timeout_ms=20_000, result_cache_bytes=0)
     first = searched(client, "red mug")
     assert first["degraded"] == []
     assert searched(client, "red mug")["hits"] == first["hits"]
@@ -247,7 +247,7 @@ def test_a_service_goes_on_without_its_redis_and_says_so(open_service, redis_ser
 
 
 def test_poisoned_entries_are_misses(open_service, redis_server):
-    client = open_service(redis_url=redis_server.url, cache_timeout_ms=20_000)
+    client = open_service(redis_url=redis_server.url, cache_timeout_ms=20_000, result_cache_bytes=0)
     first = searched(client, "red mug")
 
     def poison(change):

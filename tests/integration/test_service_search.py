@@ -258,7 +258,7 @@ def test_control_characters_and_spaces_are_cleaned_from_words(client, search):
 
 
 def test_the_same_question_again_comes_from_the_cache(open_service, shop, search):
-    client = open_service()
+    client = open_service(result_cache_bytes=0)
     first = search(client, q="something new", explain=True)
     again = search(client, q=" something   new ", explain=True)
     assert again["hits"] == first["hits"]

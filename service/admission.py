@@ -1,0 +1,94 @@
+"""At the door of the API: a request states by when it wants its answer, and is refused at once where that cannot be.
+
+Refusing is a small part of the cost of answering, so that under any load the service does about as much good as it
+can. What is left out of answers before it comes to that is `service.pressure`'s.
+"""
+
+import math
+import re
+import time
+from typing import Final
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from service import problems
+from service.errors import DeadlineError, InvalidRequestError, ServiceError
+from service.pressure import Pressure
+
+TIMEOUT_HEADER: Final = "X-Request-Timeout-Ms"
+MOST_TIMEOUT_MS: Final = 3_600_000
+
+_HEADER: Final = TIMEOUT_HEADER.lower().encode()
+_NUMBER: Final = re.compile(rb"[0-9]{1,7}")
+_SEARCHES: Final = ("/v1/search", "/v1/classify", "/v1/suggest")
+
+
+class Admission:
+    """Gives each request of the API the time at which it is due, and refuses searches that would come too late.
+
+    Args:
+        app: What answers.
+        pressure: Forecasts.
+        timeout_ms: For a request that states no time of its own, and at most.
+    """
+
+    def __init__(self, app: ASGIApp, *, pressure: Pressure, timeout_ms: int) -> None:
+        self._app = app
+        self._pressure = pressure
+        self._timeout_ms = timeout_ms
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or refuse it."""
+        if scope["type"] != "http" or not scope["path"].startswith("/v1/"):
+            await self._app(scope, receive, send)
+            return
+        try:
+            timeout_ms = _stated_ms(scope)
+        except InvalidRequestError as error:
+            await _refuse(error, scope, receive, send)
+            return
+        began = scope["state"].setdefault("began", time.monotonic())
+        due = began + min(timeout_ms, self._timeout_ms) / 1000
+        scope["state"]["due"] = due
+        if _is_search(scope["path"]):
+            try:
+                self._expect(due)
+            except ServiceError as error:
+                await _refuse(error, scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+    def _expect(self, due: float) -> None:
+        """Make sure that a search can be answered before `due`.
+
+        Raises:
+            DeadlineError: it is due already.
+            OverloadedError: there is too much to do.
+        """
+        if time.monotonic() >= due:
+            msg = "The time for an answer ran out while the request arrived."
+            raise DeadlineError(msg)
+        self._pressure.expect(due)
+
+
+def _is_search(path: str) -> bool:
+    return path.startswith(_SEARCHES) or path.endswith("/similar")
+
+
+def _stated_ms(scope: Scope) -> float:
+    """Return the time a request states for its answer, infinity where it states none.
+
+    Raises:
+        InvalidRequestError: it is no whole number of milliseconds in range.
+    """
+    for name, value in scope["headers"]:
+        if name == _HEADER:
+            if not _NUMBER.fullmatch(value) or not 0 < int(value) <= MOST_TIMEOUT_MS:
+                msg = f"{TIMEOUT_HEADER}: must be a whole number of milliseconds, 1 to {MOST_TIMEOUT_MS:,}"
+                raise InvalidRequestError(msg, path=TIMEOUT_HEADER)
+            return int(value)
+    return math.inf
+
+
+async def _refuse(error: ServiceError, scope: Scope, receive: Receive, send: Send) -> None:
+    await problems.from_service_error(error).response(scope["state"]["request_id"])(scope, receive, send)
