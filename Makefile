@@ -38,11 +38,12 @@ dev: .venv/.dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS) -e ".[$(HARDWARE),dev]"
 	@touch $@
 
-check: dev ## lint, formatting, types, import contracts
+check: dev ## lint, formatting, types, import contracts, known vulnerabilities
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python .ci/audit.py constraints-cpu.txt
 
 format: dev ## let ruff mend what it can
 	$(BIN)/ruff check --fix .

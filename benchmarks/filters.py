@@ -18,7 +18,7 @@ from benchmarks.record import percentiles, timed_ms
 from indexer.bundle import Bundle
 from indexer.evaluate import sample_queries
 from indexer.index import FaissIndex
-from indexer.manifest import FusionWeights, Space
+from indexer.manifest import SPACES, FusionWeights, Space
 from indexer.ranking import score, score_rows
 from indexer.tuning import choose_exact_rows, choose_width
 
@@ -32,13 +32,7 @@ Mask = NDArray[np.bool_]
 
 
 @dataclass
-class _Record:
-    width: int | None
-
-
-@dataclass
 class _Stated:
-    indexes: dict[Space, _Record]
     exact_rows: int
 
 
@@ -55,11 +49,12 @@ class Grown:
         self.image_rows = np.arange(rows, dtype=np.int32)
         self.image_starts = np.arange(rows + 1)
         self.indexes = {space: FaissIndex.build(v, recipe, seed) for space, v in self.vectors.items()}
-        self.manifest = _Stated({"text": _Record(None), "image": _Record(None)}, 1)
+        self.manifest = _Stated(1)
+        self.widths: dict[Space, int | None] = {"text": None, "image": None}
         queries = sample_queries(cast("Bundle", self), 200, seed)
-        for space in ("text", "image"):
-            width = choose_width(self.indexes[space], self.vectors[space], queries)
-            self.manifest.indexes[space].width = width
+        self.widths = {
+            space: choose_width(index, self.vectors[space], queries) for space, index in self.indexes.items()
+        }
         self.manifest.exact_rows = choose_exact_rows(cast("Bundle", self), queries, seed=seed)
 
 
@@ -91,14 +86,13 @@ def figures(bundle: Bundle, rows: int, recipe: str, nq: int, seed: int) -> dict[
                 among[order(scores)[: max(1, round(share * rows))]] = True
                 asked.append(_ask(grown, q, among, scores))
             found[f"{kind} {share:.2%}"] = _row(asked)
-    stated = grown.manifest
     return {
         "products": rows,
         "dimensions": int(xq.shape[1]),
         "queries": nq,
         "recipe": grown.indexes["text"].recipe,
-        "widths": {space: record.width for space, record in stated.indexes.items()},
-        "exact_rows": stated.exact_rows,
+        "widths": dict(grown.widths),
+        "exact_rows": grown.manifest.exact_rows,
         "filters": found,
     }
 

@@ -25,6 +25,7 @@ from benchmarks.wire import Address, Connection
 PRIORITY = -10
 GRACE_S = 2.0  # after the last deadline, until what is not answered counts as lost
 NOBODY = -1
+AT_ONCE = 16  # answers taken before it is looked whether a request is due
 SOONEST_S = 0.2  # from the generator's start to the first request
 LAG_S = 0.005
 """The most that 99 of 100 requests may leave late."""
@@ -44,6 +45,9 @@ class Offer:
         deadline_s: from due to answered; a later answer is late, and none is waited for much longer.
         seed: of the times between requests.
         keep_bodies: whether to keep what the answers say.
+        connections: opened beforehand; a request that finds none free waits for one, and is charged for it.
+        cores: that the generator is held to; none: all.
+        begins: the first moment, by `time.perf_counter`, which all processes of a Linux machine share; 0: soon.
     """
 
     address: Address
@@ -54,6 +58,8 @@ class Offer:
     seed: int
     keep_bodies: bool = False
     connections: int = 512
+    cores: frozenset[int] = frozenset()
+    begins: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +67,7 @@ class Run:
     """What an offer came to; `(n,)` each, in the order of being due.
 
     Attributes:
-        offer: what was asked, without the requests.
+        offer: what was asked, without the requests; it says when it really began.
         due_s: when each request was due, from the first moment.
         lag_s: from due to sent.
         latency_s: from due to answered; infinite where no answer came.
@@ -123,6 +129,8 @@ def arrivals(per_second: float, seconds: float, seed: int) -> Floats:
 def _offer(asked: Offer) -> Run:
     with suppress(PermissionError):
         os.setpriority(os.PRIO_PROCESS, 0, PRIORITY)
+    if asked.cores:
+        os.sched_setaffinity(0, asked.cores)
     gc.disable()
     generator = _Generator(asked)
     cpu_began = time.process_time()
@@ -152,7 +160,7 @@ class _Generator:
         """Send everything, and wait for the answers."""
         for _ in range(self._asked.connections):
             self._open()
-        self._began = time.perf_counter() + SOONEST_S
+        self._began = max(self._asked.begins, time.perf_counter() + SOONEST_S)
         for number, due in enumerate(self._due.tolist()):
             self._receive_until(self._began + due)
             self._lag[number] = time.perf_counter() - self._began - due
@@ -177,7 +185,7 @@ class _Generator:
                 self._take_all()
 
     def _take_all(self) -> None:
-        for socket, _ in self._epoll.poll(0):
+        for socket, _ in self._epoll.poll(0, AT_ONCE):
             self._take(socket)
 
     def _send(self) -> None:
@@ -226,5 +234,5 @@ class _Generator:
 
     def result(self, cpu_s: float) -> Run:
         """Return what came of it."""
-        asked = replace(self._asked, requests=())
+        asked = replace(self._asked, requests=(), begins=self._began)
         return Run(asked, self._due, self._lag, self._latency, self._status, self._bodies, cpu_s)

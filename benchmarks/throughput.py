@@ -21,7 +21,7 @@ from benchmarks.server import Server, running, running_service
 from benchmarks.subject import Effort, Subject
 from benchmarks.wire import get
 
-CALLERS = {"text": 64, "image": 32, "cached": 16}
+CALLERS = {"text": 32, "image": 16, "cached": 16}  # enough to keep it busy, too few for it to refuse any
 FRESH = {"text": 8_000, "image": 1_200}  # requests of one turn; with fewer than answers, some would be cached
 CACHED = 50  # texts that are asked again and again
 READ_AHEAD = 512  # items of the bare loop, which has no cache

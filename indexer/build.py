@@ -199,7 +199,7 @@ class _Build:
             categories.write(self._folder)
         with self._stage("measure"), Bundle(self._folder, draft) as bundle:
             draft = self._tuned(bundle, draft)
-            bundle.manifest = draft
+            bundle.restate(draft)
             report = measure(bundle, self._encoder, seed=self._options.seed)
         report = report.model_copy(update={"stages_s": dict(self._stages)})
         (self._folder / REPORT).write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
@@ -297,13 +297,13 @@ class _Build:
         fusion = dict(draft.fusion)
         if QueryKind.IMAGE not in self._options.fusion:
             fusion[QueryKind.IMAGE] = calibrate_image_weight(bundle, seed=self._options.seed)
-        bundle.manifest = draft.model_copy(update={"indexes": indexes})  # queries are searched with these widths
+        bundle.restate(draft.model_copy(update={"indexes": indexes}))  # queries are searched with these widths
         text = calibrate_lexical_weight(bundle, self._encoder, fusion[QueryKind.TEXT], seed=self._options.seed)
         for kind in (QueryKind.TEXT, QueryKind.MIXED):
             if kind not in self._options.fusion:
                 fusion[kind] = fusion[kind].model_copy(update={"lexical": text.lexical})
         tuned = draft.model_copy(update={"indexes": indexes, "fusion": fusion})
-        bundle.manifest = tuned  # the widths decide what asking the indexes costs
+        bundle.restate(tuned)  # the widths decide what asking the indexes costs
         return tuned.model_copy(update={"exact_rows": choose_exact_rows(bundle, queries, seed=self._options.seed)})
 
     def _sign(self, draft: Manifest) -> tuple[Path, Manifest]:

@@ -109,7 +109,7 @@ class Bundle:
 
     def __init__(self, path: Path, manifest: Manifest) -> None:
         self.path = path
-        self.manifest = manifest
+        self.restate(manifest)
         self.products = ProductTable.open(checked_path(path, PRODUCTS))
         self.fields = Fields(self.products)
         self.vectors: Mapping[Space, NDArray[np.float16]] = {s: self._vectors(s) for s in SPACES}
@@ -118,7 +118,6 @@ class Bundle:
         self._offsets: NDArray[np.int64] = self._array(THUMBNAIL_OFFSETS, np.int64)
         self._check_shapes()
         self.indexes: Mapping[Space, VectorIndex] = {s: self._index(s) for s in SPACES}
-        self.widths: Mapping[Space, int | None] = {s: record.width for s, record in manifest.indexes.items()}
         self.lexical = LexicalIndex.open(path, len(self.products))
         self.categories = Categories.open(path, len(self.products)) if CATEGORIES in manifest.files else None
         self.statistics = self._statistics()
@@ -143,11 +142,24 @@ class Bundle:
         check_files(folder, manifest, digests=verify)
         return cls(folder, manifest)
 
+    def restate(self, manifest: Manifest) -> None:
+        """Let the bundle be searched as `manifest` states, while it is being built."""
+        self.manifest = manifest
+        self.widths: Mapping[Space, int | None] = {s: record.width for s, record in manifest.indexes.items()}
+
     @property
     def report(self) -> Mapping[str, object]:
-        """What was measured of the bundle when it was built, as `report.json` has it."""
-        stated = json.loads(checked_path(self.path, REPORT).read_bytes())
-        return dict(stated)
+        """What was measured of the bundle when it was built, as `report.json` has it.
+
+        Raises:
+            BundleError: the file holds something else.
+        """
+        path = checked_path(self.path, REPORT)
+        try:
+            return dict(json.loads(path.read_bytes()))
+        except (ValueError, TypeError) as error:
+            msg = f"{path}: not a readable report: {error}"
+            raise BundleError(msg) from error
 
     @property
     def live(self) -> Mask | None:

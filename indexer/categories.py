@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Final, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.halves import widened
 from indexer.manifest import BundleError, checked_path
 from indexer.product_encoding import entities_of, texts_of
 from models.calibration import Isotonic, Method
 from models.category.judge import Judge, Judgement, TooFewError, combined, fit_judge
 from models.encoder import Encoder
+from models.halves import widened
 from models.isotonic import RisingCurve
 from models.product import Product
 from models.vector_blocks import NO_CLASS, Labels

@@ -15,11 +15,11 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict
 
 from indexer.bundle import Bundle
-from indexer.halves import widened
 from indexer.manifest import FusionWeights, QueryKind, Space
 from indexer.product_encoding import entities_of, texts_of
 from indexer.ranking import rank, score_rows
 from models.encoder import Encoder, Vectors
+from models.halves import widened
 from models.picture import decode_picture
 
 K = 10

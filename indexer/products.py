@@ -8,7 +8,7 @@ not validate them again. Reading foreign feeds is left to `indexer.catalogue`.
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self, overload
+from typing import Any, Final, Self, overload
 
 import numpy as np
 import orjson
@@ -23,6 +23,7 @@ from models.surfaces import key_of, value_words
 
 ROW_GROUP = 8_192
 NO_ENTITY = -1
+_KEPT: Final = 10_000  # products that were read last, about 2 KB each
 _CODED = ENTITY_FIELDS | {"group"}
 _REPEATED = ("brand", "category", "season", "composition", "currency")  # few distinct values: dictionaries
 
@@ -93,6 +94,7 @@ class ProductTable(Sequence[Product]):
         self._length = int(table.num_rows)
         self._columns: dict[str, Any] = {name: _one_array(table.column(name)) for name in SCHEMA.names}
         self._codes: dict[str, tuple[NDArray[np.int32], Mapping[str, int]]] = {}
+        self._kept: dict[int, Product] = {}
         self._by_id = pc.sort_indices(self._columns["id"]).to_numpy().astype(np.int64)
 
     @classmethod
@@ -124,7 +126,7 @@ class ProductTable(Sequence[Product]):
             IndexError: there is no such row.
         """
         if isinstance(row, slice):
-            return [self._product(r) for r in range(*row.indices(self._length))]
+            return [self._read(r) for r in range(*row.indices(self._length))]
         at = row + self._length if row < 0 else row
         if not 0 <= at < self._length:
             msg = f"row {row} of {self._length} products"
@@ -132,7 +134,7 @@ class ProductTable(Sequence[Product]):
         return self._product(at)
 
     def __iter__(self) -> Iterator[Product]:
-        return (self._product(row) for row in range(self._length))
+        return (self._read(row) for row in range(self._length))
 
     def row_of(self, product_id: str) -> int | None:
         """Return the row of the product called `product_id`, None if there is none."""
@@ -182,6 +184,16 @@ class ProductTable(Sequence[Product]):
         return pa.array([value if isinstance(value, str) else None for value in stated], pa.string())
 
     def _product(self, row: int) -> Product:
+        """Return the product of `row`, and keep it: those that are found once are found again."""
+        product = self._kept.get(row)
+        if product is None:
+            product = self._read(row)
+            if len(self._kept) >= _KEPT:
+                self._kept.clear()
+            self._kept[row] = product
+        return product
+
+    def _read(self, row: int) -> Product:
         values: dict[str, Any] = {name: column[row].as_py() for name, column in self._columns.items()}
         values["images"] = tuple(values["images"])
         values["attributes"] = _attributes(values["attributes"])

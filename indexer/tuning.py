@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from indexer.bundle import Bundle
 from indexer.evaluate import SAMPLE, K, exact_scores, exact_search, recall, sample_rows
 from indexer.fields import Mask
-from indexer.halves import widened
 from indexer.index import FaissIndex, VectorIndex
 from indexer.judged import Retrieval, linked_entities
 from indexer.made_queries import make_queries
 from indexer.manifest import FusionWeights, QueryKind
 from indexer.ranking import best_pictures, proposed_rows, score_rows
 from models.encoder import Encoder, Vectors
+from models.halves import widened
 from models.metrics import Rankings, ndcg_at_k
 
 RECALL_TARGET = 0.99

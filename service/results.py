@@ -8,14 +8,13 @@ nor are those to pictures by URL, which may change. What is kept was checked whe
 import asyncio
 import dataclasses
 import hashlib
+import json
 import struct
 import time
 import zlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
-
-import orjson
 
 from service.cache import Cache, CacheUnavailableError
 from service.errors import DeadlineError
@@ -101,8 +100,9 @@ def key_of(served: Served, query: Query, fields: Sequence[str] | None) -> str | 
         parts.append([type(part).__name__, {name: value for name, value in stated.items() if name != "path"}])
     asked = {field.name: getattr(query, field.name) for field in dataclasses.fields(query)}
     asked |= {"parts": parts, "exclude": sorted(query.exclude), "fields": fields}
-    text = orjson.dumps([served.state, served.encoder.fingerprint, asked], option=orjson.OPT_SORT_KEYS)
-    return f"catalens:answer:{hashlib.sha256(text).hexdigest()}"
+    # The slower library: a filter may hold numbers and characters that no answer can, and is refused for it later.
+    text = json.dumps([served.state, served.encoder.fingerprint, asked], sort_keys=True, default=dataclasses.asdict)
+    return f"catalens:answer:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 def _picture(part: PicturePart) -> dict[str, object] | None:

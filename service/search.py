@@ -33,6 +33,7 @@ from service.telemetry import Metrics
 from service.understand import LinkedEntity
 from service.versions import Version, Versions
 
+_READ_AT_ONCE: Final = 200  # characters: read in less time than a thread takes to begin
 _COMPARED: Final = 10  # hits of an answer and a shadow's
 _COMPARED_AT_ONCE: Final = 4  # answers
 RECENT: Final = 32  # queries that a new bundle is warmed with
@@ -153,6 +154,11 @@ class SearchEngine:
             for shadow in self._versions.shadows():
                 self._compare(answer, shadow)
         return answer
+
+    def note_repeated(self, query: Query) -> None:
+        """Take note of a query whose answer was there already."""
+        if self._log_queries:
+            _log.info("query", texts=[part.text for part in query.texts], hits=None)
 
     def _compare(self, answer: Answer, shadow: Version) -> None:
         """Have a shadow answer the same, and tell how much of it is alike; not while too many do."""
@@ -301,8 +307,8 @@ class SearchEngine:
         return mixture
 
     async def _read(self, query: Query, served: Served) -> list[LinkedEntity]:
-        if not query.texts:
-            return []
+        if sum(len(part.text) for part in query.texts) <= _READ_AT_ONCE:
+            return served.reader.read(query)
         return await self._ranking.run(served.reader.read, query)
 
 

@@ -4,6 +4,7 @@ A request takes the reference once and uses nothing else, so that no answer ever
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from indexer.bundle import Bundle, BundleError, current_bundle
 from indexer.searchable import Searchable
@@ -70,6 +71,17 @@ def shake_hands(encoder: Encoder, bundle: Bundle) -> None:
         raise StartupError(msg)
 
 
+def check_name(path: Path, bundle: Bundle) -> None:
+    """Make sure that the folder of a bundle is called as the bundle is: its id tells it from all others.
+
+    Raises:
+        BundleError: it is not.
+    """
+    if path.name != bundle.manifest.id:
+        msg = f"{path}: is the bundle {bundle.manifest.id}: give the folder its name"
+        raise BundleError(msg)
+
+
 def open_artefacts(settings: Settings) -> tuple[Encoder, Bundle]:
     """Load the encoder and the published bundle that `settings` name.
 
@@ -83,6 +95,7 @@ def open_artefacts(settings: Settings) -> tuple[Encoder, Bundle]:
             raise StartupError(msg)
         encoder = load_encoder(settings.encoder, settings.device)
         bundle = Bundle.open(path)
+        check_name(path, bundle)
     except (BundleError, CheckpointError) as error:
         raise StartupError(str(error)) from error
     shake_hands(encoder, bundle)

@@ -8,6 +8,7 @@ the ones that are as they are, and what is wrong with it is kept to be told. Cho
 
 import asyncio
 import ctypes
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -17,18 +18,22 @@ import structlog
 
 from indexer.bundle import BUNDLES, CURRENT, Bundle, BundleError, current_bundle
 from indexer.publish import PublishError, bundle_folder, publish, rollback, rollback_target
+from service.beside import FILE as BESIDE
 from service.beside import BesideError, read_beside, write_beside
 from service.cache import Cache
 from service.errors import InvalidRequestError, NotFoundError, RefusedBundleError, ServiceError, StartupError
 from service.query import Query, TextPart
 from service.readiness import NotReadyError, expect_found, probe_row
 from service.search import SearchEngine
-from service.served import serve, shake_hands
+from service.served import check_name, serve, shake_hands
 from service.settings import Settings
 from service.telemetry import Metrics
 from service.updates import follow, log_of
 from service.versions import Beside, Version, Versions
 
+_AGAIN_S: Final = (
+    60.0  # after which a bundle that was refused is tried again, should the reason have been a passing one
+)
 _TITLES: Final = 16  # queries to warm with where nobody has searched yet
 _log = structlog.stdlib.get_logger("catalens.swapping")
 
@@ -54,10 +59,12 @@ class Swapper:
         self._cache = cache
         self._metrics = metrics
         self._lock = asyncio.Lock()
-        self._refused_at: dict[str, float] = {}
+        self._refused_at: dict[str, tuple[float, float]] = {}
+        self._current: str | None = None
+        self._unread: frozenset[str] = frozenset()
+        self._stated_beside: frozenset[str] = frozenset()
         self._retiring: set[asyncio.Task[None]] = set()
         self._watching: asyncio.Task[None] | None = None
-        self._wanted_beside: frozenset[str] = frozenset()
 
     def start(self) -> None:
         """Look at the data folder from now on."""
@@ -89,6 +96,7 @@ class Swapper:
                 await self._drop(version)
                 raise RefusedBundleError(str(error), path="id") from error
             self._swap(version)
+            await self._follow_beside()
 
     async def rollback(self) -> None:
         """Publish and serve the bundle that was current before the present one.
@@ -104,6 +112,7 @@ class Swapper:
             except (PublishError, BundleError, OSError) as error:
                 raise RefusedBundleError(str(error)) from error
             self._swap(version)
+            await self._follow_beside()
 
     async def place(self, bundle_id: str, role: Beside | None) -> None:
         """Serve a bundle beside the primary one for what `role` says; None: no more.
@@ -129,27 +138,48 @@ class Swapper:
                 msg = "share: all shares together exceed 1."
                 raise InvalidRequestError(msg, path="share")
             await self._arrange(roles, strict=True)
+            self._stated_beside = frozenset(roles)
             await asyncio.to_thread(write_beside, self._data_dir, roles)
 
     async def look(self) -> None:
         """Serve what the data folder says now."""
         async with self._lock:
+            await self._follow_current()
+            await self._follow_beside()
+            wanted = {self._current, *self._stated_beside, *self._unread}
+            for name in [name for name in self._versions.refused if name not in wanted]:
+                self._forget(name)
+
+    async def _follow_current(self) -> None:
+        try:
+            path = await asyncio.to_thread(current_bundle, self._data_dir)
+        except (BundleError, OSError) as error:
+            self._refuse(CURRENT, str(error))
+            self._current = CURRENT
+            return
+        self._current = None if path is None else path.name
+        if path is not None and path.name != self._versions.primary.id and self._is_news(path.name):
             try:
-                path = await asyncio.to_thread(current_bundle, self._data_dir)
-                roles = await asyncio.to_thread(read_beside, self._data_dir)
-            except (BundleError, BesideError, OSError) as error:
-                self._refuse(CURRENT, str(error), 0.0)
-                return
-            self._versions.refused.pop(CURRENT, None)
-            if path is not None and path.name != self._versions.primary.id and self._is_news(path):
-                try:
-                    self._swap(await self._opened(path))
-                except RefusedBundleError as error:
-                    self._refuse(path.name, error.detail, _changed_at(path))
-            if path is None or path.name == self._versions.primary.id:
-                self._forget()
-            if roles != {name: role for name, (_, role) in self._versions.beside.items()}:
-                await self._arrange(roles, strict=False)
+                self._swap(await self._opened(path))
+            except RefusedBundleError as error:
+                self._refuse(path.name, error.detail)
+
+    async def _follow_beside(self) -> None:
+        try:
+            roles = await asyncio.to_thread(read_beside, self._data_dir)
+        except (BesideError, OSError) as error:
+            self._refuse(BESIDE, str(error))
+            self._unread = frozenset({BESIDE})
+            return
+        self._unread = frozenset()
+        if roles.pop(self._versions.primary.id, None) is not None:
+            await asyncio.to_thread(write_beside, self._data_dir, roles)
+        self._stated_beside = frozenset(roles)
+        served = {name: role for name, (_, role) in self._versions.beside.items()}
+        if roles != served and any(
+            roles.get(name) != served.get(name) and self._is_news(name) for name in {*roles, *served}
+        ):
+            await self._arrange(roles, strict=False)
 
     async def _watch(self) -> None:
         while True:
@@ -161,14 +191,20 @@ class Swapper:
 
     def _folder(self, bundle_id: str) -> Path:
         try:
-            return bundle_folder(self._data_dir, bundle_id)
-        except BundleError as error:
+            folder = bundle_folder(self._data_dir, bundle_id)
+        except BundleError:
+            folder = None
+        if folder is None or folder.name != bundle_id:
             msg = f"There is no bundle {bundle_id!r}."
-            raise NotFoundError(msg, path="id") from error
+            raise NotFoundError(msg, path="id")
+        return folder
 
-    def _is_news(self, path: Path) -> bool:
-        """Return whether a bundle was not refused before, as it is now."""
-        return self._refused_at.get(path.name) != _changed_at(path)
+    def _is_news(self, name: str) -> bool:
+        """Return whether a bundle was not refused before as it is now, or so long ago that it may have been chance."""
+        if name not in self._refused_at:
+            return True
+        changed_at, refused_at = self._refused_at[name]
+        return changed_at != self._changed_at(name) or time.monotonic() > refused_at + _AGAIN_S
 
     async def _opened(self, path: Path) -> Version:
         """Return a bundle ready to be served: verified, of this encoder, up to date, and warm.
@@ -183,6 +219,7 @@ class Swapper:
         version = None
         try:
             bundle = await asyncio.to_thread(Bundle.open, path)
+            check_name(path, bundle)
             encoder = self._engine.served.encoder
             shake_hands(encoder, bundle)
             version = Version(await asyncio.to_thread(serve, encoder, bundle, self._cache, self._metrics))
@@ -204,7 +241,7 @@ class Swapper:
         for query in list(self._engine.recent) or _of_titles(version):
             try:
                 await self._engine.rehearse(query, version.served)
-            except ServiceError:
+            except (ServiceError, TimeoutError):
                 continue  # a field that this catalogue does not state, or just now too much to do
             except Exception as error:
                 msg = f"a search fails in it: {type(error).__name__}: {error}"
@@ -219,25 +256,22 @@ class Swapper:
         self._versions.change(version, beside)
         report_of(version, before, self._metrics)
         self._metrics.swap("swapped")
-        self._forget()
+        self._forget(version.id)
         _log.info("bundle_swapped", bundle=version.id, before=before.id, products=version.served.bundle.count)
         self._retire(before)
 
     async def _arrange(self, roles: Mapping[str, Beside], *, strict: bool) -> None:
         """Serve these beside the primary one; `strict`: or none of them, if one cannot be."""
         beside: dict[str, tuple[Version, Beside]] = {}
-        self._wanted_beside = frozenset(roles)
         for name, role in roles.items():
-            if name == self._versions.primary.id:
-                continue
             try:
-                folder = self._folder(name)
-                if strict or self._is_news(folder):
-                    beside[name] = (await self._opened(folder), role)
+                if strict or self._is_news(name):
+                    beside[name] = (await self._opened(self._folder(name)), role)
+                    self._forget(name)
             except (RefusedBundleError, NotFoundError) as error:
                 if strict:
                     raise
-                self._refuse(name, error.detail, _changed_at(self._data_dir / BUNDLES / name))
+                self._refuse(name, error.detail)
         gone = [version for name, (version, _) in self._versions.beside.items() if name not in beside]
         self._versions.change(self._versions.primary, beside)
         for version in gone:
@@ -253,15 +287,23 @@ class Swapper:
         self._retiring.add(task)
         task.add_done_callback(self._retiring.discard)
 
-    def _refuse(self, name: str, reason: str, changed_at: float) -> None:
-        """Keep why what should be served is not, for those who ask, and do not try again until it changes."""
+    def _refuse(self, name: str, reason: str) -> None:
+        """Keep why what should be served is not, for those who ask; it is not tried again at each look."""
         self._versions.refused[name] = reason
-        self._refused_at[name] = changed_at
+        self._refused_at[name] = (self._changed_at(name), time.monotonic())
 
-    def _forget(self) -> None:
-        """Tell no more of bundles that were refused as the current one: another one is, and it is served."""
-        for name in [name for name in self._versions.refused if name not in self._wanted_beside]:
-            del self._versions.refused[name]
+    def _forget(self, name: str) -> None:
+        """Tell no more of what was refused: it is served now, or need not be."""
+        self._versions.refused.pop(name, None)
+        self._refused_at.pop(name, None)
+
+    def _changed_at(self, name: str) -> float:
+        """Return when anything of a bundle was last written."""
+        folder = self._data_dir / BUNDLES / name
+        try:
+            return max(entry.stat().st_mtime for entry in (folder, *folder.rglob("*")))
+        except OSError:
+            return 0.0
 
 
 async def start_following(version: Version, bundle: Bundle, settings: Settings) -> None:
@@ -302,10 +344,3 @@ def _of_titles(version: Version) -> Sequence[Query]:
     bundle = version.served.bundle
     rows = range(0, len(bundle.products), max(1, len(bundle.products) // _TITLES))
     return [Query((TextPart(bundle.products[row].title, 1.0, "q"),)) for row in rows][:_TITLES]
-
-
-def _changed_at(path: Path) -> float:
-    try:
-        return max(entry.stat().st_mtime for entry in (path, *path.iterdir()))
-    except OSError:
-        return 0.0

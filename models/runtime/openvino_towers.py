@@ -1,6 +1,7 @@
 """Exported towers on OpenVINO, on the CPU. The only module that imports `openvino`."""
 
 from collections import deque
+
 import numpy as np
 import openvino
 

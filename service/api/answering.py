@@ -63,6 +63,7 @@ async def answered(
         remember(version, served.state, computed.head)
     tracing.note(result_cache="hit" if known else "miss")
     if known:
+        state["engine"].note_repeated(query)
         timings = dict.fromkeys(_STAGES, 0.0) | {"total": round((time.perf_counter() - began) * 1000, 3)}
     headers = {SERVER_TIMING: server_timing(timings), KEPT_HEADER: "hit" if known else "miss"}
     return Response(computed.head + orjson.dumps(timings) + b"}", headers=headers, media_type="application/json")

@@ -6,12 +6,11 @@ import socket
 import statistics
 import threading
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 
 import httpx
 import pytest
 import structlog
-import uvicorn
 from pydantic import TypeAdapter
 from structlog.testing import capture_logs
 
@@ -153,24 +152,15 @@ def test_without_that_setting_no_other_origin_is_let_in(open_service):
     assert "access-control-allow-origin" not in answer.headers
 
 
-@contextmanager
-def serving(shop, bundle, **settings):
-    """Serve the shop on a real socket, in a thread, and give its address."""
-    given = Settings.model_validate({"data_dir": shop.data_dir, "update_log": "off", **settings})
-    config = uvicorn.Config(
-        create_app(given, (shop.encoder, bundle)), port=0, http="httptools", log_config=None, access_log=False
-    )
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        while not server.started:
-            assert thread.is_alive()
-            time.sleep(0.01)
-        yield server.servers[0].sockets[0].getsockname()
-    finally:
-        server.should_exit = True
-        thread.join(30)
+@pytest.fixture
+def serving(shop, bundle, support):
+    """Serve the shop on a real socket: `with serving(keys_file=path) as (host, port)`."""
+
+    def serve(**settings):
+        given = Settings.model_validate({"data_dir": shop.data_dir, "update_log": "off", **settings})
+        return support("live").serving(create_app(given, (shop.encoder, bundle)))
+
+    return serve
 
 
 def test_a_refusal_takes_a_fraction_of_ten_milliseconds(shop, bundle, path):
@@ -189,6 +179,8 @@ def test_a_refusal_takes_a_fraction_of_ten_milliseconds(shop, bundle, path):
     read = []
 
     async def receive():
+        if read:
+            await asyncio.sleep(3_600)  # the caller stays
         read.append(True)
         return {"type": "http.request", "body": b'{"q": "red"}', "more_body": False}
 
@@ -216,7 +208,7 @@ def test_a_refusal_takes_a_fraction_of_ten_milliseconds(shop, bundle, path):
     assert took_ms[98] < 100
 
 
-def test_who_floods_is_refused_and_nobody_else_is_slowed(shop, bundle, path):
+def test_who_floods_is_refused_and_nobody_else_is_slowed(serving, path):
     flooding = add_key(path, "flooding", [Scope.SEARCH], "5/minute")
     quiet = add_key(path, "quiet", [Scope.SEARCH], "1000/minute")
     ended, statuses = threading.Event(), []
@@ -226,7 +218,7 @@ def test_who_floods_is_refused_and_nobody_else_is_slowed(shop, bundle, path):
             while not ended.is_set():
                 statuses.append(client.post("/v1/search", json=RED).status_code)
 
-    with serving(shop, bundle, keys_file=path) as (host, port), ExitStack() as closing:
+    with serving(keys_file=path) as (host, port), ExitStack() as closing:
         base = f"http://{host}:{port}"
         threads = [threading.Thread(target=flood, args=(base,)) for _ in range(3)]
         closing.callback(lambda: [thread.join(30) for thread in threads])
@@ -243,9 +235,9 @@ def test_who_floods_is_refused_and_nobody_else_is_slowed(shop, bundle, path):
     assert statistics.median(answer.elapsed.total_seconds() for answer in answers) < 1
 
 
-def test_a_refusal_does_not_wait_for_the_body_it_was_promised(shop, bundle, path, keys):
+def test_a_refusal_does_not_wait_for_the_body_it_was_promised(serving, path, keys):
     with (
-        serving(shop, bundle, keys_file=path) as address,
+        serving(keys_file=path) as address,
         socket.create_connection(address, timeout=10) as connection,
     ):
         connection.sendall(b"PUT /v1/products HTTP/1.1\r\nhost: t\r\ncontent-length: 20000000\r\n\r\n")

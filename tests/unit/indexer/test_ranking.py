@@ -13,13 +13,7 @@ D = 16
 
 
 @dataclass
-class Record:
-    width: int | None = None
-
-
-@dataclass
 class Stated:
-    indexes: dict
     exact_rows: int = 100
 
 
@@ -43,7 +37,8 @@ class Rows:
         self.image_starts = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
         self.vectors = {"text": unit(rng, len(counts)), "image": unit(rng, sum(counts))}
         self.indexes = {s: FaissIndex.build(v, recipe) for s, v in self.vectors.items()}
-        self.manifest = Stated({"image": Record(), "text": Record()})
+        self.widths = {"image": None, "text": None}
+        self.manifest = Stated()
 
 
 def unit(rng, n):
@@ -115,7 +110,7 @@ def test_scores_do_not_depend_on_the_recipe(queries):
     counts = [2] * 400
     weights = FusionWeights(image=0.5, text=0.5)
     exact, coarse = Rows(counts), Rows(counts, recipe="IVF8,SQ4")
-    coarse.manifest.indexes["image"].width = coarse.manifest.indexes["text"].width = 8
+    coarse.widths = {"image": 8, "text": 8}
     for q in queries:
         best, approximate = rank(exact, q, weights, 10), rank(coarse, q, weights, 10)
         common = np.isin(approximate.rows, best.rows)
@@ -174,8 +169,9 @@ def test_a_filter_loses_nothing(queries, recipe, share, near):
     """Whatever share it admits, be it what is near the query or what is far from it."""
     counts = [1, 2] * 600
     bundle = Rows(counts, recipe=recipe)
-    for space, record in bundle.manifest.indexes.items():
-        record.width = choose_width(bundle.indexes[space], bundle.vectors[space], queries)
+    bundle.widths = {
+        space: choose_width(index, bundle.vectors[space], queries) for space, index in bundle.indexes.items()
+    }
     weights = FusionWeights(image=0.5, text=0.5)
     hits = []
     for q in queries:

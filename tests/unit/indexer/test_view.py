@@ -67,12 +67,8 @@ class Bare:
         write_lexical(made, folder)
         self.lexical = LexicalIndex.open(folder, n)
         xq = unit(rng, 20).astype(np.float32)
-        widths = {space: choose_width(self.indexes[space], self.vectors[space], xq) for space in SPACES}
-        self.manifest = SimpleNamespace(
-            encoder=SimpleNamespace(fingerprint="own", dim=D),
-            indexes={space: SimpleNamespace(width=width) for space, width in widths.items()},
-            exact_rows=100,
-        )
+        self.widths = {space: choose_width(self.indexes[space], self.vectors[space], xq) for space in SPACES}
+        self.manifest = SimpleNamespace(encoder=SimpleNamespace(fingerprint="own", dim=D), exact_rows=100)
 
     def thumbnail(self, row, n):
         return b""
@@ -157,7 +153,7 @@ def test_an_index_gives_all_places_whatever_is_gone(request, recipe):
         order = np.argsort(-scores)
         for gone in (1, 100, 600):
             view = bundle.live().apply([delete(f"p{row}") for row in order[:gone].tolist()])
-            _, rows = view.indexes["text"].search(q[None], 5, width=bundle.manifest.indexes["text"].width)
+            _, rows = view.indexes["text"].search(q[None], 5, width=bundle.widths["text"])
             assert not set(rows[0].tolist()) & {NO_ROW, *order[:gone].tolist()}
             hits += (scores[rows[0]] >= scores[order[gone : gone + 5]] - 1e-5).tolist()
     assert np.mean(hits) >= 0.97

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from service.batching import MicroBatcher
-from service.errors import OverloadedError
+from service.errors import HungError, OverloadedError
 
 pytestmark = pytest.mark.anyio
 
@@ -252,3 +252,179 @@ def test_a_waiter_whose_loop_has_closed_harms_nobody():
     gate.open.set()
     assert asyncio.run(one.submit(4)) == 8
     asyncio.run(one.close())
+
+
+async def until(condition):
+    for _ in range(5_000):
+        if condition():
+            return
+        await asyncio.sleep(0.002)
+    raise AssertionError("it never came")
+
+
+async def measured(one, gate, seconds):
+    """Let one item take `seconds`, so that the batcher knows what one takes; then hold the next one up."""
+    gate.shut()
+    slow = asyncio.ensure_future(one.submit(0))
+    await entered(gate)
+    await asyncio.sleep(seconds)
+    gate.open.set()
+    await slow
+    gate.shut()
+    running = asyncio.ensure_future(one.submit(1))
+    await entered(gate)
+    return running
+
+
+async def test_an_item_that_cannot_be_done_before_it_is_due_is_refused_at_once():
+    gate = Gate()
+    one = batcher(gate)
+    running = await measured(one, gate, 0.1)
+    wait_s = one.predicted_wait_s
+    assert wait_s >= 0.2  # the one that runs, and the new one
+    with pytest.raises(OverloadedError, match="1 requests wait") as refused:
+        await one.submit(2, due=time.monotonic() + wait_s / 2)
+    assert refused.value.retry_after_s == 1
+    assert one.depth == 1
+    in_time = asyncio.ensure_future(one.submit(3, due=time.monotonic() + wait_s + 60))
+    await asyncio.sleep(0)
+    assert one.depth == 2
+    gate.open.set()
+    assert await asyncio.gather(running, in_time) == [2, 6]
+    await one.close()
+    assert gate.batches == [[0], [1], [3]]
+
+
+async def test_refusals_say_when_there_will_be_room():
+    gate = Gate()
+    one = batcher(gate, max_batch=1)
+    running = await measured(one, gate, 0.3)
+    waiting = [asyncio.ensure_future(one.submit(n)) for n in range(9)]
+    await asyncio.sleep(0)
+    with pytest.raises(OverloadedError) as refused:
+        await one.submit(9, due=time.monotonic() + 0.1)
+    assert refused.value.retry_after_s >= 3
+    gate.open.set()
+    await asyncio.gather(running, *waiting)
+    await one.close()
+
+
+async def test_an_idle_batcher_takes_every_item_however_little_time_it_has():
+    gate = Gate()
+    one = batcher(gate)
+    running = await measured(one, gate, 0.05)
+    gate.open.set()
+    await running
+    assert await one.submit(2, due=time.monotonic() - 1) == 4
+    await one.close()
+
+
+async def test_while_a_batch_hangs_everything_is_refused_at_once_and_then_all_is_well():
+    gate = Gate()
+    one = batcher(gate, hung_s=0.2)
+    gate.shut()
+    hanging = asyncio.ensure_future(one.submit(1))
+    await entered(gate)
+    assert one.hung_for_s == 0
+    early = asyncio.ensure_future(one.submit(2))
+    await until(lambda: one.hung_for_s)
+    assert one.hung_for_s > 0.2
+    began = time.perf_counter()
+    with pytest.raises(HungError, match="has not ended for") as refused:
+        await one.submit(3)
+    assert time.perf_counter() - began < 0.1
+    assert refused.value.retry_after_s == 1
+    assert isinstance(refused.value, OverloadedError)
+    gate.open.set()
+    assert await hanging == 2
+    assert await asyncio.gather(early, return_exceptions=True)  # answered or refused, never left waiting
+    assert one.hung_for_s == 0
+    assert await one.submit(4) == 8
+    await one.close()
+    assert [3] not in gate.batches
+
+
+async def test_without_a_time_nothing_counts_as_hung():
+    gate = Gate()
+    one = batcher(gate)
+    gate.shut()
+    running = asyncio.ensure_future(one.submit(1))
+    await entered(gate)
+    assert one.hung_for_s == 0
+    gate.open.set()
+    await running
+    await one.close()
+
+
+async def test_each_item_of_a_failed_batch_has_its_own_time_before_it_counts_as_hung():
+    """Singly they take longer than a batch may; none of them by itself does."""
+
+    def run(items):
+        time.sleep(0.1)
+        if len(items) > 1:
+            raise ValueError(items)
+        return items
+
+    gate = Gate()
+    gate.shut()
+    one = batcher(lambda items: run(gate(items)), hung_s=0.3)
+    first = asyncio.ensure_future(one.submit(0))
+    await entered(gate)
+    rest = [asyncio.ensure_future(one.submit(n)) for n in range(1, 7)]
+    await asyncio.sleep(0.01)
+    gate.open.set()
+    seen = []
+    while not all(task.done() for task in rest):
+        seen.append(one.hung_for_s)
+        await asyncio.sleep(0.01)
+    assert not any(seen)
+    assert await asyncio.gather(first, *rest) == [2 * n for n in range(7)]
+    await one.close()
+
+
+async def test_a_caller_that_leaves_while_a_batch_fails_is_not_run_singly():
+    alone, failing, fail = [], threading.Event(), threading.Event()
+
+    def run(items):
+        if len(items) > 1:
+            failing.set()
+            assert fail.wait(10)
+            raise ValueError(items)
+        alone.append(items[0])
+        return items
+
+    gate = Gate()
+    gate.shut()
+    one = batcher(lambda items: run(gate(items)))
+    first = asyncio.ensure_future(one.submit(0))
+    await entered(gate)
+    rest = [asyncio.ensure_future(one.submit(n)) for n in (1, 2, 3)]
+    await asyncio.sleep(0.01)
+    gate.open.set()
+    assert await asyncio.to_thread(failing.wait, 10)
+    rest[1].cancel()
+    await asyncio.sleep(0)
+    fail.set()
+    answers = await asyncio.gather(first, *rest, return_exceptions=True)
+    assert [answers[0], answers[1], answers[3]] == [0, 2, 6]
+    await one.close()
+    assert alone == [0, 2, 6]
+    assert one.depth == 0
+
+
+async def test_whoever_is_told_of_stays_hears_of_each_answered_item():
+    gate, stays = Gate(), []
+    one = batcher(gate, tell=stays.append)
+    gate.shut()
+    first = asyncio.ensure_future(one.submit(0))
+    await entered(gate)
+    rest = [asyncio.ensure_future(one.submit(n)) for n in (1, 2)]
+    await asyncio.sleep(0.05)
+    gate.open.set()
+    await asyncio.gather(first, *rest)
+    await one.close()
+    assert [stay.name for stay in stays] == ["test"] * 3
+    assert sorted(stay.size for stay in stays) == [1, 2, 2]
+    alone = next(stay for stay in stays if stay.size == 1)
+    assert alone.ran_s >= 0.05
+    assert all(stay.waited_s >= 0.04 for stay in stays if stay.size == 2)

@@ -1,11 +1,13 @@
 """Single metrics: what they count, what series they keep, and how late an event loop is."""
 
 import asyncio
+import threading
 import time
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from service.batching import MicroBatcher
 from service.errors import ProblemType
 from service.telemetry import Metrics, event_loop_watched, server_timing
 
@@ -119,3 +121,26 @@ async def test_a_blocked_event_loop_is_late():
 )
 def test_the_header_of_timings_has_the_form_of_its_specification(timings, header):
     assert server_timing(timings) == header
+
+
+@pytest.mark.anyio
+async def test_an_item_is_told_how_long_it_waited_and_how_many_were_with_it():
+    shut, stays = threading.Event(), []
+
+    def run(items):
+        assert shut.wait(10)
+        return items
+
+    batcher = MicroBatcher(run, name="text", max_batch=8, max_waiting=8, tell=stays.append)
+    first = asyncio.ensure_future(batcher.submit(0))
+    await asyncio.sleep(0.1)
+    others = [asyncio.ensure_future(batcher.submit(number)) for number in (1, 2, 3)]
+    await asyncio.sleep(0.2)
+    shut.set()
+    assert await asyncio.gather(first, *others) == [0, 1, 2, 3]
+    await batcher.close()
+    one, *together = stays
+    assert (one.name, one.size) == ("text", 1)
+    assert one.waited_s < 0.25 < one.ran_s
+    assert [stay.size for stay in together] == [3, 3, 3]
+    assert all(stay.ran_s < 0.19 < stay.waited_s for stay in together)

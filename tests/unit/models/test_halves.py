@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from indexer.halves import widened
+from models.halves import widened
 
 
 def test_every_finite_value_is_exact():
@@ -23,4 +23,5 @@ def test_strided_and_mapped_input_is_left_alone(tmp_path):
     np.save(tmp_path / "v.npy", stored)
     mapped = np.load(tmp_path / "v.npy", mmap_mode="r")
     np.testing.assert_array_equal(widened(mapped[::3, 1:4]), stored[::3, 1:4].astype(np.float32))
+    np.testing.assert_array_equal(widened(mapped), stored.astype(np.float32))
     np.testing.assert_array_equal(mapped, stored)

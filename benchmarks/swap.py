@@ -1,0 +1,172 @@
+"""Bundles swapped while searches go on: errors, answers that mix two bundles, and the tail of latency meanwhile.
+
+Two bundles of one catalogue differ in every price: those of each end in cents of its own, so that an answer tells by
+its hits which bundle they are from, and must name that one. Searches come at a fixed rate, half of what the service
+can do; steady phases alternate with phases in which it is told again and again to activate the other bundle, which
+verifies, opens and warms it in the process that answers. What is judged is the searches that were due during a swap.
+"""
+
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from benchmarks.closed_loop import rush
+from benchmarks.open_loop import Offer, Run, offer
+from benchmarks.queries import fresh_texts, text_requests
+from benchmarks.record import percentiles
+from benchmarks.server import Server, running_service
+from benchmarks.subject import Effort
+from benchmarks.wire import post
+from indexer.build import BuildOptions, build
+from indexer.publish import publish
+from models.checkpoint import load_encoder
+
+PRODUCTS = 1_000
+CENTS = (25, 75)  # of every price of a bundle
+SWAPS = 50  # in all turns
+EVERY_S = 1.0  # from one swap's beginning to the next one's
+SHARE = 0.5  # of what the service can do
+CALLERS = 16
+DEADLINE_S = 5.0
+START_S = 2.0  # for the generator to start
+HITS = 10
+
+Span = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """Searches of one phase, and when swaps were under way in it, in seconds from its first moment."""
+
+    run: Run
+    swaps: Sequence[Span] = ()
+
+    @property
+    def during(self) -> list[float]:
+        """Milliseconds of the searches that were due during a swap, or of all where there was none."""
+        chosen = [any(begun <= due <= ended for begun, ended in self.swaps) for due in self.run.due_s]
+        return list((self.run.latency_s[chosen] if self.swaps else self.run.latency_s) * 1e3)
+
+
+@contextmanager
+def two_bundles(catalogue: Path, encoder_name: str) -> Iterator[tuple[Path, dict[str, int]]]:
+    """Give a data folder with two bundles of the first products of a catalogue, and the cents of their prices by id.
+
+    Args:
+        catalogue: folder of a Parquet feed with `id`, `title`, `price` and pictures by path.
+        encoder_name: what encodes it.
+    """
+    encoder = load_encoder(encoder_name)
+    with tempfile.TemporaryDirectory() as folder:
+        data_dir = Path(folder) / "data"
+        ids: dict[str, int] = {}
+        for cents in CENTS:
+            feed = _marked(catalogue, Path(folder) / f"feed-{cents}", cents)
+            ids[build(encoder, BuildOptions(catalogue=feed, data_dir=data_dir)).path.name] = cents
+        publish(data_dir, next(iter(ids)), force=True)
+        yield data_dir, ids
+
+
+def _marked(catalogue: Path, folder: Path, cents: int) -> Path:
+    """Write the first products of a catalogue with prices that end in `cents`."""
+    folder.mkdir()
+    for entry in catalogue.iterdir():
+        (folder / entry.name).symlink_to(entry.resolve())
+    table = pq.read_table(catalogue / "catalogue.parquet").slice(0, PRODUCTS)
+    prices = pa.array([number % 500 + cents / 100 for number in range(table.num_rows)])
+    (folder / "catalogue.parquet").unlink()
+    place = table.schema.get_field_index("price")
+    pq.write_table(table.set_column(place, "price", prices), folder / "catalogue.parquet")
+    return folder
+
+
+def figures(catalogue: Path, encoder_name: str, effort: Effort) -> dict[str, Any]:
+    """Return what the phases came to; `effort.seconds` is taken for each steady one."""
+    titles = pq.read_table(catalogue / "catalogue.parquet", columns=["title"])["title"].to_pylist()[:PRODUCTS]
+    requests = text_requests(fresh_texts(titles, 20_000, effort.seed), limit=HITS, fields=["id", "price"])
+    with (
+        two_bundles(catalogue, encoder_name) as (data_dir, ids),
+        running_service(data_dir, encoder_name, effort.port, ("--update-log", "off")) as server,
+    ):
+        most = rush(server.address, requests[:5_000], CALLERS, effort.seconds).per_second
+        asked = Offer(server.address, requests[5_000:], SHARE * most, 0.0, DEADLINE_S, effort.seed, keep_bodies=True)
+        turns = [_turn(server, list(ids), asked, effort, turn) for turn in range(effort.turns)]
+    return {"searches_per_s": SHARE * most, **summed_up(turns, ids)}
+
+
+def _turn(server: Server, ids: Sequence[str], asked: Offer, effort: Effort, turn: int) -> tuple[Phase, Phase]:
+    """Return a steady phase and one with swaps."""
+    swaps = SWAPS // effort.turns
+    steady, busy = (asked.requests[2 * turn + phase :: 2 * effort.turns] for phase in range(2))
+    calm = Phase(offer(replace(asked, requests=steady, seconds=effort.seconds, seed=asked.seed + 2 * turn)))
+    begins = time.perf_counter() + START_S
+    with ThreadPoolExecutor(1) as beside:
+        during = replace(
+            asked, requests=busy, seconds=EVERY_S * swaps, seed=asked.seed + 2 * turn + 1, begins=begins
+        )
+        running = beside.submit(offer, during)
+        spans = [_swap(server, ids[(number + 1) % len(ids)], begins + number * EVERY_S) for number in range(swaps)]
+        run = running.result()
+    first = run.offer.begins
+    return calm, Phase(run, [(begun - first, ended - first) for begun, ended in spans])
+
+
+def _swap(server: Server, bundle_id: str, moment: float) -> Span:
+    """Activate a bundle at a moment; return when that began and when it was done.
+
+    Raises:
+        RuntimeError: it was refused.
+    """
+    time.sleep(max(0.0, moment - time.perf_counter()))
+    begun = time.perf_counter()
+    server.ask(post(f"/v1/bundles/{bundle_id}/activate?force=true", {}))
+    return begun, time.perf_counter()
+
+
+def summed_up(turns: Sequence[tuple[Phase, Phase]], ids: Mapping[str, int]) -> dict[str, Any]:
+    """Return what turns of a steady and a swapping phase came to."""
+    phases = [phase for turn in turns for phase in turn]
+    spans = [span for phase in phases for span in phase.swaps]
+    rows = [_row(calm, busy) for calm, busy in turns]
+    judged = [_judged(body, ids) for phase in phases for body in phase.run.bodies if body]
+    return {
+        "swaps": len(spans),
+        "swap_ms": percentiles([(ended - begun) * 1e3 for begun, ended in spans]),
+        "answers": len(judged),
+        "bundles_seen": len({bundle for bundle, _ in judged}),
+        "mixed_answers": sum(not pure for _, pure in judged),
+        "errors": sum(int((phase.run.status != 200).sum()) for phase in phases),
+        "generator_kept_up": all(phase.run.kept_up for phase in phases),
+        "turns": rows,
+        "p99_ratio": median([row["p99_ratio"] for row in rows]),
+    }
+
+
+def _row(calm: Phase, busy: Phase) -> dict[str, Any]:
+    steady, during = percentiles(calm.during), percentiles(busy.during)
+    return {
+        "steady_ms": steady,
+        "during_ms": during,
+        "whole_phase_ms": percentiles(list(busy.run.latency_s * 1e3)),
+        "searches_during": len(busy.during),
+        "p99_ratio": during["p99"] / steady["p99"],
+    }
+
+
+def _judged(body: bytes, ids: Mapping[str, int]) -> tuple[str, bool]:
+    """Return the bundle that an answer names, and whether each of its hits is of that bundle."""
+    answer = orjson.loads(body)
+    named = str(answer["index"]["bundle"])
+    cents = {round(hit["product"]["price"] * 100) % 100 for hit in answer["hits"]}
+    return named, cents == {ids[named]}
