@@ -1,128 +1,248 @@
-"""`python -m benchmarks`: run every benchmark on a published bundle, or one of them."""
+"""`python -m benchmarks COMMAND`: measure one thing; raw figures go to out/bench-*.json."""
 
 import asyncio
-import io
+import os
 from pathlib import Path
 
 import click
-import numpy as np
-import orjson
-from PIL import Image
 
-from benchmarks import ann, encode, filters, load, pairwise, record, rerank, updates
-from indexer.bundle import Bundle, current_bundle
-from models.checkpoint import load_encoder
+from benchmarks import cli
+from benchmarks.effort import Effort
 
-KINDS = ("encode", "ann", "filters", "load", "updates", "pairwise", "rerank")
-RECIPES = ("exact", "hnsw", "ivf")
+PROPORTION = click.FloatRange(0, 1)
 
 
-@click.command()
-@click.option("--data-dir", type=click.Path(path_type=Path, exists=True, file_okay=False), required=True)
-@click.option("--encoder", default="mini", show_default=True)
-@click.option("--only", type=click.Choice(KINDS), multiple=True, help="Run only these; all when not given.")
-@click.option("--clients", default=60, show_default=True, type=click.IntRange(1, 1000), help="Callers at once (load).")
-@click.option(
-    "--seconds",
-    default=15.0,
-    show_default=True,
-    type=click.FloatRange(1, 600),
-    help="Length of the load run, and of the updates run without and with updates.",
-)
-@click.option(
-    "--port",
-    default=8090,
-    show_default=True,
-    type=click.IntRange(1, 65535),
-    help="Port of the service under load.",
-)
-@click.option(
-    "--repeats",
-    default=10,
-    show_default=True,
-    type=click.IntRange(3, 1000),
-    help="Timed calls of each encode row.",
-)
-@click.option("--queries", type=click.Path(path_type=Path), help="Judged queries (rerank).  [default: made]")
-@click.option(
-    "--most-queries", default=200, show_default=True, type=click.IntRange(1), help="Of each kind, at most (rerank)."
-)
-@click.option(
-    "--min-confidence", default=0.7, show_default=True, type=click.FloatRange(0, 1), help="Of a category (rerank)."
-)
-@click.option(
-    "--search-rate", default=20.0, show_default=True, type=click.FloatRange(1), help="Searches per second (updates)."
-)
-@click.option(
-    "--update-rate", default=200.0, show_default=True, type=click.FloatRange(1), help="Updates per second (updates)."
-)
-@click.option(
-    "--update-batch", default=10, show_default=True, type=click.IntRange(1, 1000), help="Updates in one request."
-)
-@click.option(
-    "--whole", default=0.0, show_default=True, type=click.FloatRange(0, 1), help="Share of updates that are products."
-)
-@click.option(
-    "--rows",
-    default=100_000,
-    show_default=True,
-    type=click.IntRange(1_000),
-    help="Products searched (filters), items classified (pairwise).",
-)
-@click.option("--seed", default=0, show_default=True)
-def main(
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before anything that uses OpenMP is imported, as in the service
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+def main() -> None:
+    """Measure encoding, ANN search and the service; each writes raw figures to out/bench-*.json."""
+
+
+@main.command()
+@cli.subject_options
+@click.option("--repeats", default=10, show_default=True, type=click.IntRange(3, 1000), help="Timed calls of each row.")
+@cli.seed_option
+def encode(data_dir: Path, encoder: str, repeats: int, seed: int) -> None:
+    """Encoding alone: milliseconds by batch size."""
+    from benchmarks import bare
+    from benchmarks import encode as measured
+
+    with cli.subject_of(data_dir, encoder) as subject:
+        images = bare.decoded(subject.pictures[:32])
+        cli.keep("encode", seed, measured.figures(subject.encoder, subject.titles[:256], images, repeats))
+
+
+@main.command()
+@cli.subject_options
+@cli.seed_option
+def ann(data_dir: Path, encoder: str, seed: int) -> None:
+    """Index recipes on the bundle's own pictures: recall, time, memory."""
+    from benchmarks import ann as measured
+
+    with cli.subject_of(data_dir, encoder) as subject:
+        figures = measured.figures(subject.picture_vectors, ("exact", "hnsw", "ivf"), nq=200, seed=seed)
+    cli.keep("ann", seed, figures)
+
+
+@main.command()
+@cli.subject_options
+@click.option("--rows", default=100_000, show_default=True, type=click.IntRange(1_000), help="Products searched.")
+@cli.seed_option
+def filters(data_dir: Path, encoder: str, rows: int, seed: int) -> None:
+    """Filtered search by admitted share: recall, full pages, time."""
+    from benchmarks import filters as measured
+
+    with cli.subject_of(data_dir, encoder) as subject:
+        cli.keep("filters", seed, measured.figures(subject.bundle, rows, "hnsw", nq=50, seed=seed))
+
+
+@main.command()
+@click.option("--rows", default=100_000, show_default=True, type=click.IntRange(1_000), help="Items classified.")
+@cli.seed_option
+def pairwise(rows: int, seed: int) -> None:
+    """Classifying by pairwise sub-dimensions: time and memory."""
+    from benchmarks import pairwise as measured
+
+    cli.keep("pairwise", seed, measured.figures(rows, seed=seed))
+
+
+@main.command()
+@cli.subject_options
+@click.option("--queries", type=click.Path(path_type=Path), help="Judged queries.  [default: made]")
+@click.option("--most-queries", default=200, show_default=True, type=click.IntRange(1), help="Of each kind, at most.")
+@click.option("--min-confidence", default=0.7, show_default=True, type=PROPORTION, help="Of a category.")
+@cli.seed_option
+def rerank(
+    data_dir: Path, encoder: str, queries: Path | None, most_queries: int, min_confidence: float, seed: int
+) -> None:
+    """What ranking by the query's category is worth."""
+    from benchmarks import rerank as measured
+
+    cli.keep("rerank", seed, measured.figures(data_dir, encoder, queries, most_queries, seed, min_confidence))
+
+
+@main.command()
+@cli.subject_options
+@click.option("--clients", default=60, show_default=True, type=click.IntRange(1, 1000), help="Callers at once.")
+@cli.port_option
+@cli.seconds_option(15.0)
+@cli.seed_option
+def load(data_dir: Path, encoder: str, clients: int, port: int, seconds: float, seed: int) -> None:
+    """Many callers at once: errors and growth of memory."""
+    from benchmarks import load as measured
+    from benchmarks.server import running_service
+
+    with cli.subject_of(data_dir, encoder) as subject:
+        mix = measured.requests_of(subject.titles, subject.pictures, seed)
+        with running_service(data_dir, encoder, port) as server:
+            tally = asyncio.run(measured.drive(server, clients, seconds, mix))
+    cli.keep("load", seed, measured.figures(tally, clients, seconds))
+
+
+@main.command()
+@cli.subject_options
+@click.option("--search-rate", default=20.0, show_default=True, type=click.FloatRange(1), help="Searches per second.")
+@click.option("--update-rate", default=200.0, show_default=True, type=click.FloatRange(1), help="Updates per second.")
+@click.option("--update-batch", default=10, show_default=True, type=click.IntRange(1, 1000), help="In one request.")
+@click.option("--whole", default=0.0, show_default=True, type=PROPORTION, help="Share of updates that are products.")
+@cli.port_option
+@cli.seconds_option(15.0)
+@cli.seed_option
+def updates(
     data_dir: Path,
     encoder: str,
-    only: tuple[str, ...],
-    clients: int,
-    seconds: float,
-    port: int,
-    repeats: int,
-    queries: Path | None,
-    most_queries: int,
-    min_confidence: float,
     search_rate: float,
     update_rate: float,
     update_batch: int,
     whole: float,
-    rows: int,
+    port: int,
+    seconds: float,
     seed: int,
 ) -> None:
-    """Measure encoding, ANN search and the service under load; raw figures go to out/bench-*.json."""
-    current = current_bundle(data_dir)
-    if current is None:
-        msg = f"{data_dir} has no published bundle"
-        raise click.ClickException(msg)
-    with Bundle.open(current) as bundle:
-        texts = [bundle.products[row].title for row in range(min(256, len(bundle.products)))]
-        found = (bundle.thumbnail(row, 0) for row in range(len(texts)))
-        pictures = [picture for picture in found if picture is not None]
-        vectors = np.asarray(bundle.vectors["image"], dtype=np.float32)
-    for kind in only or KINDS:
-        if kind == "encode":
-            images = [Image.open(io.BytesIO(picture)).convert("RGB") for picture in pictures[:32]]
-            measured = encode.figures(load_encoder(encoder), texts, images, repeats)
-        elif kind == "ann":
-            measured = ann.figures(vectors, RECIPES, nq=200, seed=seed)
-        elif kind == "filters":
-            with Bundle.open(current) as bundle:
-                measured = filters.figures(bundle, rows, "hnsw", nq=50, seed=seed)
-        elif kind == "pairwise":
-            measured = pairwise.figures(rows, seed=seed)
-        elif kind == "rerank":
-            measured = rerank.figures(data_dir, encoder, queries, most_queries, seed, min_confidence)
-        elif kind == "updates":
-            streams = updates.Streams(search_rate, update_rate, update_batch, whole)
-            with Bundle.open(current) as bundle:
-                products = list(bundle.products)
-            measured = updates.figures(data_dir, encoder, port, streams, seconds, seed, products)
-        else:
-            with load.running_service(data_dir, encoder, port) as server:
-                mix = load.requests_of(texts, pictures, seed)
-                tally = asyncio.run(load.drive(port, server.pid, clients, seconds, mix))
-            measured = load.figures(tally, clients, seconds)
-        path = record.write(kind, seed, measured)
-        click.echo(f"{kind} -> {path}\n{orjson.dumps(measured, option=orjson.OPT_INDENT_2).decode()}")
+    """Searches with and without a stream of updates beside them."""
+    from benchmarks import updates as measured
+
+    streams = measured.Streams(search_rate, update_rate, update_batch, whole)
+    with cli.subject_of(data_dir, encoder) as subject:
+        products = list(subject.bundle.products)
+    cli.keep("updates", seed, measured.figures(data_dir, encoder, port, streams, seconds, seed, products))
+
+
+@main.command()
+@cli.subject_options
+@cli.effort_options(seconds=6.0)
+def throughput(data_dir: Path, encoder: str, port: int, turns: int, seconds: float, seed: int) -> None:
+    """The service over the same work in a bare loop; cached answers over an app that does nothing."""
+    from benchmarks import throughput as measured
+
+    with cli.subject_of(data_dir, encoder) as subject:
+        cli.keep("throughput", seed, measured.figures(subject, Effort(port, turns, seconds, seed)))
+
+
+@main.command()
+@cli.subject_options
+@click.option("--kind", default="text", show_default=True, type=click.Choice(["text", "image"]), help="Of queries.")
+@cli.effort_options(seconds=5.0)
+def overload(data_dir: Path, encoder: str, kind: str, port: int, turns: int, seconds: float, seed: int) -> None:
+    """Latency below saturation and goodput beyond it, at fixed rates."""
+    from benchmarks import overload as measured
+
+    with cli.subject_of(data_dir, encoder) as subject:
+        cli.keep("overload", seed, measured.figures(subject, Effort(port, turns, seconds, seed), kind))
+
+
+@main.command()
+@click.option(
+    "--catalogue", type=click.Path(path_type=Path, exists=True, file_okay=False), required=True, help="A Parquet feed."
+)
+@click.option("--encoder", default="mini", show_default=True, help="Encodes it.")
+@cli.effort_options(seconds=8.0)
+def swap(catalogue: Path, encoder: str, port: int, turns: int, seconds: float, seed: int) -> None:
+    """Bundles swapped under load: errors, mixed answers, the tail meanwhile."""
+    from benchmarks import swap as measured
+
+    cli.keep("swap", seed, measured.figures(catalogue, encoder, Effort(port, turns, seconds, seed)))
+
+
+@main.command()
+@cli.vectors_options(rows=1_000_000, dimensions=512)
+@cli.seed_option
+def memory(rows: int, dimensions: int, seed: int) -> None:
+    """Resident memory by the vector, over what it must be."""
+    from benchmarks import memory as measured
+
+    cli.keep("memory", seed, measured.figures(rows, dimensions, seed))
+
+
+@main.command()
+@cli.vectors_options(rows=1_000_000, dimensions=128)
+@cli.seed_option
+def scaling(rows: int, dimensions: int, seed: int) -> None:
+    """How search time grows with rows, at one recall."""
+    from benchmarks import scaling as measured
+
+    sizes = [size for size in measured.SIZES if size <= rows]
+    cli.keep("scaling", seed, measured.figures(sizes, dimensions, seed))
+
+
+@main.command()
+@cli.vectors_options(rows=100_000, dimensions=128)
+@cli.turns_option
+@cli.seed_option
+def peers(rows: int, dimensions: int, turns: int, seed: int) -> None:
+    """Other libraries in one process, at equal recall."""
+    from benchmarks import peers as measured
+
+    cli.keep("peers", seed, measured.figures(rows, dimensions, turns, seed))
+
+
+@main.command()
+@cli.subject_options
+@cli.effort_options(seconds=5.0)
+def chroma(data_dir: Path, encoder: str, port: int, turns: int, seconds: float, seed: int) -> None:
+    """A vector database over HTTP, on the same data; `make peers` installs it."""
+    from benchmarks import http_peer as measured
+
+    if not measured.installed():
+        click.echo(f"skipped: {measured.CHROMA} is missing; `make peers` installs it")
+        return
+    with cli.subject_of(data_dir, encoder) as subject:
+        cli.keep("chroma", seed, measured.figures(subject, Effort(port, turns, seconds, seed)))
+
+
+@main.command()
+@click.option("--out", type=click.Path(path_type=Path), default=Path("out"), show_default=True, help="Folder of SVGs.")
+def plots(out: Path) -> None:
+    """Plot what has been measured."""
+    from benchmarks import plots as drawn
+
+    for path in drawn.draw(out):
+        click.echo(path)
+
+
+@main.command(name="all")
+@cli.subject_options
+@cli.seed_option
+@click.pass_context
+def everything(context: click.Context, data_dir: Path, encoder: str, seed: int) -> None:
+    """All that takes no catalogue of millions, one after the other; then bars and plots."""
+    on_bundle = (encode, ann, filters, rerank, load, updates, throughput, overload, chroma)
+    for command in on_bundle:
+        context.invoke(command, data_dir=data_dir, encoder=encoder, seed=seed)
+    for command in (pairwise, peers):
+        context.invoke(command, seed=seed)
+    context.invoke(plots)
+    context.invoke(bars)
+
+
+@main.command()
+def bars() -> None:
+    """Judge what has been measured, bar by bar."""
+    from benchmarks import bars as judged
+
+    click.echo(judged.table())
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ class Grown:
         own = {"text": bundle.vectors["text"][bundle.image_rows[first]], "image": bundle.vectors["image"][first]}
         chosen = np.arange(rows) % len(first)
         self.products = range(rows)
-        self.vectors = {space: _moved(own[space][chosen], rng, grown=rows > len(first)) for space in ("text", "image")}
+        self.vectors = {space: _moved(own[space][chosen], rng, grown=rows > len(first)) for space in SPACES}
         self.image_rows = np.arange(rows, dtype=np.int32)
         self.image_starts = np.arange(rows + 1)
         self.indexes = {space: FaissIndex.build(v, recipe, seed) for space, v in self.vectors.items()}

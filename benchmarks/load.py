@@ -8,22 +8,18 @@ errors, restarts and memory growth; it is not an open-loop latency figure.
 import asyncio
 import base64
 import random
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
-from pathlib import Path
 
 import httpx
 import numpy as np
 
 from benchmarks.record import percentiles
+from benchmarks.server import Server
 
-READY_S = 120.0
 MEMORY_EVERY_S = 1.0
 
 
@@ -34,43 +30,6 @@ class Tally:
     latencies_ms: dict[str, list[float]] = field(default_factory=lambda: {"text": [], "image": []})
     failures: Counter[str] = field(default_factory=Counter)
     resident_bytes: list[int] = field(default_factory=list)
-
-
-@contextmanager
-def running_service(data_dir: Path, encoder: str, port: int) -> Iterator["subprocess.Popen[bytes]"]:
-    """Start `python -m service`, wait until it is ready, and end it.
-
-    Raises:
-        RuntimeError: the service ended, or was not ready in time.
-    """
-    command = [sys.executable, "-m", "service", "--data-dir", str(data_dir), "--encoder", encoder]
-    with subprocess.Popen([*command, "--port", str(port), "--log-level", "warning"]) as server:
-        try:
-            _wait_until_ready(server, port)
-            yield server
-        finally:
-            server.terminate()
-
-
-def _wait_until_ready(server: "subprocess.Popen[bytes]", port: int) -> None:
-    end = time.monotonic() + READY_S
-    while server.poll() is None and time.monotonic() < end:
-        try:
-            if httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=5.0).is_success:
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.2)
-    msg = f"the service did not become ready (exit status {server.poll()})"
-    raise RuntimeError(msg)
-
-
-def resident_bytes(pid: int) -> int:
-    """Return the resident memory of process `pid` in bytes (Linux)."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) * 1024
-    return 0
 
 
 def requests_of(texts: Sequence[str], pictures: Sequence[bytes], seed: int) -> Iterator[tuple[str, dict[str, object]]]:
@@ -101,22 +60,21 @@ async def _client(
             tally.failures[str(answer.status_code)] += 1
 
 
-async def _watch_memory(pid: int, end: float, tally: Tally) -> None:
+async def _watch_memory(server: Server, end: float, tally: Tally) -> None:
     while time.monotonic() < end:
-        tally.resident_bytes.append(resident_bytes(pid))
+        tally.resident_bytes.append(server.resident_bytes)
         await asyncio.sleep(MEMORY_EVERY_S)
 
 
-async def drive(
-    port: int, pid: int, clients: int, seconds: float, mix: Iterator[tuple[str, dict[str, object]]]
-) -> Tally:
-    """Run `clients` callers for `seconds` against the service on `port` whose process is `pid`."""
+async def drive(server: Server, clients: int, seconds: float, mix: Iterator[tuple[str, dict[str, object]]]) -> Tally:
+    """Run `clients` callers for `seconds` against the service."""
     tally = Tally()
     end = time.monotonic() + seconds
     limits = httpx.Limits(max_connections=clients)
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", limits=limits, timeout=30.0) as http:
+    base_url = f"http://{server.address.host}:{server.address.port}"
+    async with httpx.AsyncClient(base_url=base_url, limits=limits, timeout=30.0) as http:
         callers = [_client(http, mix, end, tally) for _ in range(clients)]
-        await asyncio.gather(_watch_memory(pid, end, tally), *callers)
+        await asyncio.gather(_watch_memory(server, end, tally), *callers)
     return tally
 
 

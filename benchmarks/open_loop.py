@@ -87,7 +87,8 @@ class Run:
     @property
     def good(self) -> NDArray[np.bool_]:
         """Which requests were answered with 200 within the deadline."""
-        return (self.status == 200) & (self.latency_s <= self.offer.deadline_s)
+        good: NDArray[np.bool_] = (self.status == 200) & (self.latency_s <= self.offer.deadline_s)
+        return good
 
     @property
     def late(self) -> int:
@@ -178,7 +179,7 @@ class _Generator:
         self._idle.append(connection)
 
     def _receive_until(self, moment: float) -> None:
-        """Take answers until `moment`. Waits by `select`, which counts microseconds, since epoll counts milliseconds."""
+        """Take answers until `moment`; `select` waits for microseconds, epoll for milliseconds."""
         self._take_all()
         while (left := moment - time.perf_counter()) > 0:
             if select.select([self._epoll], [], [], left)[0]:

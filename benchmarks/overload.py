@@ -16,15 +16,20 @@ from typing import Any
 import numpy as np
 
 from benchmarks.closed_loop import rush
+from benchmarks.effort import Effort
 from benchmarks.open_loop import Offer, Run, offer
 from benchmarks.queries import fresh_pictures, fresh_texts, picture_requests, text_requests
 from benchmarks.server import running_service
-from benchmarks.subject import Effort, Subject
+from benchmarks.subject import Subject
 from benchmarks.wire import DEADLINE_HEADER
 
 DEADLINE_S = 1.0
 CALLERS = 16  # of the closed loop that guesses where saturation is
-FIRST, STEP, MOST_STEPS = 0.5, 1.25, 12  # of the sweep: the share of the guess it begins with, and the factor from there
+FIRST, STEP, MOST_STEPS = (
+    0.5,
+    1.25,
+    12,
+)  # of the sweep: the share of the guess it begins with, and the factor from there
 ENOUGH = 0.8  # the sweep ends where less of what is offered is answered in time
 LOADS = (0.7, 2.0, 5.0)  # of saturation
 FRESH = 40_000

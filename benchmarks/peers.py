@@ -89,7 +89,7 @@ class Usearch:
 
         del seed
         d = xb.shape[1]
-        self._index = Index(ndim=d, metric="ip", dtype="f16", connectivity=DEGREE, expansion_add=BREADTH)
+        self._index: Any = Index(ndim=d, metric="ip", dtype="f16", connectivity=DEGREE, expansion_add=BREADTH)
         self._index.add(np.arange(len(xb)), xb, threads=1)
 
     def search(self, xq: Floats, k: int, width: int) -> Rows:

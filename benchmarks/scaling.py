@@ -7,6 +7,7 @@ logarithms of size and time. Exact search has the exponent 1.
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -55,7 +56,7 @@ def _point(xb: Half, xq: Floats, truth: NDArray[np.int64], recipe: str, seed: in
     index = FaissIndex.build(xb, recipe, seed)
     build_s = time.perf_counter() - began
     width, recall = smallest_width(index, xq, truth)
-    times = [timed_ms(lambda q=q: index.search(q, K, width=width), PASSES, warmup=1) for q in xq[:, None]]
+    times = [timed_ms(partial(index.search, q, K, width=width), PASSES, warmup=1) for q in xq[:, None]]
     return {
         "vectors": len(xb),
         "recipe": index.recipe,

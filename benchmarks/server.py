@@ -36,18 +36,18 @@ class Server:
         """Resident memory of its process (Linux)."""
         return resident_bytes(self.pid)
 
-    def ask(self, request: bytes) -> bytes:
+    def ask(self, request: bytes, status: int = 200) -> bytes:
         """Return the body of the answer to one request.
 
         Raises:
-            RuntimeError: it is not of status 200.
+            RuntimeError: it is of another status.
         """
         connection = Connection(self.address, timeout_s=60.0)
         try:
             answer = connection.ask(request)
         finally:
             connection.close()
-        if answer.status != 200:
+        if answer.status != status:
             msg = f"status {answer.status}: {answer.body[:200]!r}"
             raise RuntimeError(msg)
         return answer.body
@@ -100,7 +100,7 @@ def running(
         RuntimeError: it ended, or was not ready in time.
     """
     quiet = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
-    with subprocess.Popen(command, env=quiet) as process:
+    with subprocess.Popen(command, env=quiet, stdout=subprocess.DEVNULL) as process:
         try:
             if cores:
                 os.sched_setaffinity(process.pid, cores)

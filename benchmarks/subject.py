@@ -1,4 +1,4 @@
-"""What is measured: a published bundle, the encoder that made it, and how long to look at them."""
+"""What is measured: a published bundle and the encoder that made it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,27 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexer.bundle import Bundle, current_bundle
+from indexer.manifest import BundleError
 from models.checkpoint import load_encoder
 from models.encoder import Encoder
 
 MOST_TITLES, MOST_PICTURES = 5_000, 500
-
-
-@dataclass(frozen=True, slots=True)
-class Effort:
-    """How much is measured.
-
-    Attributes:
-        port: for the service; peers take those behind it.
-        turns: how often every measurement is repeated.
-        seconds: of one.
-        seed: of what is asked and when.
-    """
-
-    port: int
-    turns: int
-    seconds: float
-    seed: int
 
 
 @dataclass(frozen=True)
@@ -74,12 +58,11 @@ def opened(data_dir: Path, encoder_name: str) -> Iterator[Subject]:
     """Open the published bundle of a data folder.
 
     Raises:
-        ValueError: nothing is published there.
-        BundleError: it is damaged.
+        BundleError: nothing is published there, or it is damaged.
     """
     current = current_bundle(data_dir)
     if current is None:
         msg = f"{data_dir} has no published bundle"
-        raise ValueError(msg)
+        raise BundleError(msg)
     with Bundle.open(current) as bundle:
         yield Subject(data_dir, encoder_name, bundle)

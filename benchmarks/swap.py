@@ -6,6 +6,7 @@ can do; steady phases alternate with phases in which it is told again and again 
 verifies, opens and warms it in the process that answers. What is judged is the searches that were due during a swap.
 """
 
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,17 +17,17 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import numpy as np
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from benchmarks.closed_loop import rush
+from benchmarks.effort import Effort
 from benchmarks.open_loop import Offer, Run, offer
 from benchmarks.queries import fresh_texts, text_requests
 from benchmarks.record import percentiles
 from benchmarks.server import Server, running_service
-from benchmarks.subject import Effort
 from benchmarks.wire import post
 from indexer.build import BuildOptions, build
 from indexer.publish import publish
@@ -79,13 +80,12 @@ def two_bundles(catalogue: Path, encoder_name: str) -> Iterator[tuple[Path, dict
 
 
 def _marked(catalogue: Path, folder: Path, cents: int) -> Path:
-    """Write the first products of a catalogue with prices that end in `cents`."""
-    folder.mkdir()
-    for entry in catalogue.iterdir():
-        (folder / entry.name).symlink_to(entry.resolve())
+    """Write the first products of a catalogue, with their pictures and with prices that end in `cents`."""
     table = pq.read_table(catalogue / "catalogue.parquet").slice(0, PRODUCTS)
+    for picture in pc.list_flatten(table["images"]).to_pylist():
+        (folder / picture).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(catalogue / picture, folder / picture)
     prices = pa.array([number % 500 + cents / 100 for number in range(table.num_rows)])
-    (folder / "catalogue.parquet").unlink()
     place = table.schema.get_field_index("price")
     pq.write_table(table.set_column(place, "price", prices), folder / "catalogue.parquet")
     return folder
@@ -112,9 +112,7 @@ def _turn(server: Server, ids: Sequence[str], asked: Offer, effort: Effort, turn
     calm = Phase(offer(replace(asked, requests=steady, seconds=effort.seconds, seed=asked.seed + 2 * turn)))
     begins = time.perf_counter() + START_S
     with ThreadPoolExecutor(1) as beside:
-        during = replace(
-            asked, requests=busy, seconds=EVERY_S * swaps, seed=asked.seed + 2 * turn + 1, begins=begins
-        )
+        during = replace(asked, requests=busy, seconds=EVERY_S * swaps, seed=asked.seed + 2 * turn + 1, begins=begins)
         running = beside.submit(offer, during)
         spans = [_swap(server, ids[(number + 1) % len(ids)], begins + number * EVERY_S) for number in range(swaps)]
         run = running.result()

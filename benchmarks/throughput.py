@@ -15,10 +15,11 @@ from typing import Any
 
 from benchmarks import bare, empty
 from benchmarks.closed_loop import Rush, rush
+from benchmarks.effort import Effort
 from benchmarks.queries import fresh_pictures, fresh_texts, picture_requests, text_requests
 from benchmarks.record import spread
 from benchmarks.server import Server, running, running_service
-from benchmarks.subject import Effort, Subject
+from benchmarks.subject import Subject
 from benchmarks.wire import get
 
 CALLERS = {"text": 32, "image": 16, "cached": 16}  # enough to keep it busy, too few for it to refuse any

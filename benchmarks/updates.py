@@ -18,8 +18,9 @@ from typing import Any
 import httpx
 import numpy as np
 
-from benchmarks.load import requests_of, running_service
+from benchmarks.load import requests_of
 from benchmarks.record import percentiles
+from benchmarks.server import running_service
 from indexer.bundle import BUNDLES, CURRENT
 
 WARM_UP_S = 3.0

@@ -53,7 +53,8 @@ class Structured:
 
 
 def _unit(rows: Floats) -> Floats:
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    units: Floats = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return units
 
 
 def nearest(xb: Half, xq: Floats, k: int) -> NDArray[np.int64]:

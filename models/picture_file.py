@@ -17,6 +17,7 @@ PictureReason = Literal["too_large_bytes", "too_many_pixels", "unsupported_type"
 
 _MAX_STEPS = 250_000  # chunks, segments or sub-blocks; a 20 MiB GIF of full sub-blocks has 82,000
 _MAX_SCANS = 100  # a progressive JPEG has about 10; each scan visits every block of the picture
+_MAX_SCANNED_PIXELS = 1_000_000_000  # in all scans: 2 to 3 s of decoding
 
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 _PNG_KEPT = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
@@ -188,6 +189,8 @@ def _read_jpeg(data: bytes, max_pixels: int) -> PictureFile:
         at = end
     if size is None or not 1 <= scans <= _MAX_SCANS:
         raise _corrupt("no header" if size is None else f"{scans} scans")
+    if scans > 1 and scans * size[0] * size[1] > max(_MAX_SCANNED_PIXELS, max_pixels):
+        raise _corrupt(f"{scans} scans of {size[0]} by {size[1]} pixels")
     return PictureFile("JPEG", *size, exif_orientation(exif), b"".join([*kept, b"\xff\xd9"]))
 
 

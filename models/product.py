@@ -42,6 +42,10 @@ ProductId = Annotated[str, StringConstraints(min_length=1, max_length=256, patte
 Price = Annotated[float, Field(ge=0), AfterValidator(_finite)]
 
 
+MOST_ATTRIBUTES = 1_000
+"""Attributes one product may have."""
+
+
 class Product(BaseModel):
     """A thing for sale, as its feed describes it. Immutable; unknown fields are refused.
 
@@ -65,7 +69,7 @@ class Product(BaseModel):
     url: ShortText | None = None
     group: ShortText | None = None
     images: tuple[str, ...] = ()
-    attributes: Mapping[str, AttributeValue] = Field(default_factory=dict)
+    attributes: Mapping[str, AttributeValue] = Field(default_factory=dict, max_length=MOST_ATTRIBUTES)
 
     def entities(self, groups: Iterable[str] = DEFAULT_ENTITY_GROUPS) -> dict[str, str]:
         """Return `{group: value}` for the groups this product states, in the order of `groups`."""

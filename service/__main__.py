@@ -76,6 +76,7 @@ def serve(settings: Settings) -> None:
     _calm_threads(settings.encode_threads)
     configure_logging(settings.log_level, settings.log_format)
     from service.app import create_app
+    from service.heads import BoundedHeads
     from service.served import open_artefacts
 
     lifecycle = Lifecycle()
@@ -84,7 +85,7 @@ def serve(settings: Settings) -> None:
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http="httptools",
+        http=BoundedHeads,
         ws="none",
         lifespan="on",
         log_config=None,

@@ -23,36 +23,47 @@ _NUMBER: Final = re.compile(rb"[0-9]{1,7}")
 _SEARCHES: Final = ("/v1/search", "/v1/classify", "/v1/suggest")
 
 
+class Deadlines:
+    """Gives each request of the API the time at which its answer is due.
+
+    Args:
+        app: What answers.
+        timeout_ms: For a request that states no time of its own, and at most.
+    """
+
+    def __init__(self, app: ASGIApp, *, timeout_ms: int) -> None:
+        self._app = app
+        self._timeout_ms = timeout_ms
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or refuse it for the time it states."""
+        if is_of_api(scope):
+            try:
+                timeout_ms = _stated_ms(scope)
+            except InvalidRequestError as error:
+                await _refuse(error, scope, receive, send)
+                return
+            scope["state"]["due"] = time.monotonic() + min(timeout_ms, self._timeout_ms) / 1000
+        await self._app(scope, receive, send)
+
+
 class Admission:
-    """Gives each request of the API the time at which it is due, and refuses searches that would come too late.
+    """Refuses searches whose answers would come too late, once they have arrived and no answer is kept for them.
 
     Args:
         app: What answers.
         pressure: Forecasts.
-        timeout_ms: For a request that states no time of its own, and at most.
     """
 
-    def __init__(self, app: ASGIApp, *, pressure: Pressure, timeout_ms: int) -> None:
+    def __init__(self, app: ASGIApp, *, pressure: Pressure) -> None:
         self._app = app
         self._pressure = pressure
-        self._timeout_ms = timeout_ms
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or refuse it."""
-        if scope["type"] != "http" or not scope["path"].startswith("/v1/"):
-            await self._app(scope, receive, send)
-            return
-        try:
-            timeout_ms = _stated_ms(scope)
-        except InvalidRequestError as error:
-            await _refuse(error, scope, receive, send)
-            return
-        began = scope["state"].setdefault("began", time.monotonic())
-        due = began + min(timeout_ms, self._timeout_ms) / 1000
-        scope["state"]["due"] = due
-        if _is_search(scope["path"]):
+        if is_of_api(scope) and _is_search(scope["path"]):
             try:
-                self._expect(due)
+                self._expect(scope["state"]["due"])
             except ServiceError as error:
                 await _refuse(error, scope, receive, send)
                 return
@@ -69,6 +80,11 @@ class Admission:
             msg = "The time for an answer ran out while the request arrived."
             raise DeadlineError(msg)
         self._pressure.expect(due)
+
+
+def is_of_api(scope: Scope) -> bool:
+    """Return whether a request is for the API, and no page, document or probe."""
+    return scope["type"] == "http" and bool(scope["path"].startswith("/v1/"))
 
 
 def _is_search(path: str) -> bool:

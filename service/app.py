@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +13,7 @@ from starlette.middleware import Middleware
 from indexer.bundle import Bundle
 from models.encoder import Encoder
 from service import problems
-from service.admission import Admission
+from service.admission import Admission, Deadlines
 from service.api import bundles, health, products, search
 from service.api.answering import Repeats
 from service.api.documented import document
@@ -29,6 +28,7 @@ from service.pools import BoundedPool
 from service.pressure import Pressure
 from service.query import Query, TextPart
 from service.readiness import Readiness, probe_row
+from service.release import release
 from service.results import Results
 from service.search import SearchEngine
 from service.served import open_artefacts, serve, shake_hands
@@ -66,13 +66,13 @@ def create_app(
         StartupError: the packages that tracing needs are missing.
     """
     metrics = Metrics()
-    metrics.running(_version(), max_waiting=settings.max_waiting)
+    metrics.running(release(), max_waiting=settings.max_waiting)
     traces = traces or open_traces(settings)
     life = lifecycle or Lifecycle()
     pressure = Pressure(settings.most_wait_ms / 1000)
     app = FastAPI(
         title="Catalens",
-        version=_version(),
+        version=release(),
         description=_DESCRIPTION,
         lifespan=_observed(_lifespan(settings, artefacts, metrics, life, pressure), metrics, traces),
         telemetry=telemetry_of(traces),
@@ -82,11 +82,12 @@ def create_app(
             Middleware(RawProductPaths),
             Middleware(RequestContext, metrics, life, traces),
             *door(settings, metrics.registry),
-            Middleware(Admission, pressure=pressure, timeout_ms=settings.request_timeout_ms),
+            Middleware(Deadlines, timeout_ms=settings.request_timeout_ms),
             Middleware(BodyLimit, max_bytes=settings.max_body_bytes, timeout_s=settings.body_timeout_ms / 1000),
             Middleware(Repeats, metrics=metrics, max_bytes=settings.result_cache_bytes // 2),
+            Middleware(Admission, pressure=pressure),
         ],
-        form_limits={"max_files": 1, "max_fields": 16, "max_part_size": 1 << 20},
+        form_limits={"max_files": 1, "max_fields": 64, "max_part_size": 1 << 20},
     )
     problems.install(app)
     for routes in (search, products, bundles, health):
@@ -113,13 +114,13 @@ def _observed(lifespan: Lifespan, metrics: Metrics, traces: Traces | None) -> Li
 def _lifespan(
     settings: Settings, artefacts: Artefacts | None, metrics: Metrics, life: Lifecycle, pressure: Pressure
 ) -> Lifespan:
+    given = [artefacts]  # taken out when the app starts: the bundle of the start may be let go of while it runs
+    del artefacts
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[AppState]:
-        opened = artefacts if artefacts is not None else await asyncio.to_thread(open_artefacts, settings)
-        encoder, bundle = opened
-        shake_hands(encoder, bundle)
         async with AsyncExitStack() as closing:
-            state = await _open(settings, (encoder, bundle), metrics, life, pressure, closing)
+            state = await _open(settings, given, metrics, life, pressure, closing)
             await _warm_up(state)
             yield state
 
@@ -128,14 +129,17 @@ def _lifespan(
 
 async def _open(
     settings: Settings,
-    artefacts: Artefacts,
+    given: list[Artefacts | None],
     metrics: Metrics,
     life: Lifecycle,
     pressure: Pressure,
     closing: AsyncExitStack,
 ) -> AppState:
-    """Open what requests need; `closing` lets go of it, the latest first."""
-    encoder, bundle = artefacts
+    """Open what requests need, `given` first, which is emptied; `closing` lets go of it, the latest first."""
+    artefacts = given.pop() if given else None
+    encoder, bundle = await asyncio.to_thread(open_artefacts, settings) if artefacts is None else artefacts
+    del artefacts
+    shake_hands(encoder, bundle)
     cache = open_cache(settings)
     closing.push_async_callback(cache.close)
     pictures = PictureReader(settings, metrics)
@@ -210,10 +214,3 @@ def _result_cache(settings: Settings, cache: Cache) -> Cache | None:
     if not settings.result_cache_bytes:
         return None
     return cache if settings.redis_url is not None else InProcessCache(settings.result_cache_bytes // 2)
-
-
-def _version() -> str:
-    try:
-        return version("catalens")
-    except PackageNotFoundError:
-        return "0.0.0"

@@ -138,20 +138,42 @@ class MicroBatcher(Generic[Item, Result]):
         """
         waiter: _Waiter[Item, Result] = _Waiter(item, asyncio.get_running_loop().create_future())
         self._admit(waiter, due)
-        result = await waiter.future
+        result = await self._answer(waiter)
         if self._tell is not None:
             ended = time.perf_counter()
             self._tell(Stay(self._name, waiter.began - waiter.since, ended - waiter.began, waiter.among))
         return result
+
+    async def _answer(self, waiter: _Waiter[Item, Result]) -> Result:
+        """Wait for a result, but not for that of a batch that has hung, nor behind one."""
+        if math.isinf(self._hung_s):
+            return await waiter.future
+        watch = asyncio.get_running_loop().call_later(self._hung_s, self._look, waiter)
+        try:
+            return await waiter.future
+        finally:
+            watch.cancel()
+
+    def _look(self, waiter: _Waiter[Item, Result]) -> None:
+        """Give up what waits for a batch that has hung; look again in a while where none has."""
+        if waiter.future.done():
+            return
+        if self.hung_for_s:
+            waiter.future.set_exception(self._hung())
+        else:
+            waiter.future.get_loop().call_later(self._hung_s / 4, self._look, waiter)
+
+    def _hung(self) -> HungError:
+        msg = f"What is being encoded ({self._name}) has not ended for {self.hung_for_s:.1f} s."
+        return HungError(msg, retry_after_s=math.ceil(self._hung_s))
 
     def _admit(self, waiter: _Waiter[Item, Result], due: float) -> None:
         with self._changed:
             if self._closing:
                 msg = "The service is shutting down."
                 raise OverloadedError(msg, retry_after_s=1)
-            if hung_for_s := self.hung_for_s:
-                msg = f"What is being encoded ({self._name}) has not ended for {hung_for_s:.0f} s."
-                raise HungError(msg, retry_after_s=math.ceil(self._hung_s))
+            if self.hung_for_s:
+                raise self._hung()
             late = self._admitted and time.monotonic() + self.predicted_wait_s > due
             if late or self._admitted >= self._max_waiting:
                 msg = f"{self._admitted} requests wait to be encoded ({self._name}) already."
@@ -168,11 +190,21 @@ class MicroBatcher(Generic[Item, Result]):
         await asyncio.to_thread(self._thread.join, timeout_s)
 
     def _work(self) -> None:
-        while batch := self._take():
-            present = [waiter for waiter in batch if not waiter.future.done()]
-            self._leave(len(batch) - len(present))
-            if present:
-                self._run_batch(present)
+        while self._work_once():
+            pass
+
+    def _work_once(self) -> bool:
+        """Run what waits; False when there will be no more. Nothing of a batch is held until the next one comes."""
+        batch = self._take()
+        self._run_present(batch)
+        return bool(batch)
+
+    def _run_present(self, batch: Sequence[_Waiter[Item, Result]]) -> None:
+        """Run those of a batch whose callers are still there."""
+        present = [waiter for waiter in batch if not waiter.future.done()]
+        self._leave(len(batch) - len(present))
+        if present:
+            self._run_batch(present)
 
     def _leave(self, count: int) -> None:
         """Give places back. Before their answers are out, so that whoever has one finds a place free."""
@@ -199,7 +231,7 @@ class MicroBatcher(Generic[Item, Result]):
                 batch[0].fail(error)
                 return
             for waiter in batch:
-                self._run_batch([waiter])
+                self._run_present([waiter])
             return
         finally:
             self._began = None

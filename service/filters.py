@@ -28,6 +28,9 @@ MOST_CONDITIONS: Final = 256
 MOST_VALUES: Final = 10_000
 DEEPEST: Final = 16
 _KEPT_BYTES: Final = 64 << 20
+_LONGEST_KEPT: Final = 16_384  # characters of a filter whose mask is kept: the text is kept, too
+_MOST_KEPT: Final = 4_096
+_LONGEST_NAME: Final = 200
 _COMPARISONS: Final[Mapping[str, Callable[..., Mask]]] = {
     "gt": np.greater,
     "gte": np.greater_equal,
@@ -42,7 +45,7 @@ class Filters:
 
     def __init__(self, fields: Columns) -> None:
         self._fields = fields
-        kept = max(16, _KEPT_BYTES // max(1, fields.n))
+        kept = min(_MOST_KEPT, max(16, _KEPT_BYTES // max(1, fields.n)))
         self._kept = functools.lru_cache(maxsize=kept)(lambda text: _Compiler(fields).whole(json.loads(text)))
 
     def mask(self, stated: Filter) -> Mask:
@@ -52,7 +55,8 @@ class Filters:
             InvalidRequestError: a field nobody states, a value of the wrong type, or too much; it names the path.
         """
         try:
-            return self._kept(json.dumps(stated, sort_keys=True))
+            text = json.dumps(stated, sort_keys=True)
+            return self._kept(text) if len(text) <= _LONGEST_KEPT else _Compiler(self._fields).whole(json.loads(text))
         except RecursionError:
             raise _fault("filter", f"nests deeper than {DEEPEST}") from None
 
@@ -153,6 +157,8 @@ def column(fields: Columns, name: str, path: str) -> Column:
     try:
         return fields[name]
     except NoSuchFieldError:
+        if len(name) > _LONGEST_NAME:
+            raise _fault(path, "no product has a field of so long a name") from None
         near = get_close_matches(name, (n.removeprefix(ATTRIBUTE_PREFIX) for n in fields.names), n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise _fault(path, f"no product has a field {name!r}{hint}") from None

@@ -30,8 +30,23 @@ KEY_HEADER: Final = "X-API-Key"
 
 _BEARER: Final = "bearer "
 _METHODS: Final = ("GET", "POST", "PUT", "DELETE")
-_SENT_HEADERS: Final = ("authorization", "content-type", KEY_HEADER, "x-request-id", "x-request-timeout-ms")
-_READ_HEADERS: Final = ("retry-after", "ratelimit-limit", "ratelimit-remaining", "ratelimit-reset", "x-request-id")
+_SENT_HEADERS: Final = (
+    "authorization",
+    "content-type",
+    KEY_HEADER,
+    "x-request-id",
+    "x-request-timeout-ms",
+    "x-visitor-id",
+)
+_READ_HEADERS: Final = (
+    "ratelimit-limit",
+    "ratelimit-remaining",
+    "ratelimit-reset",
+    "retry-after",
+    "server-timing",
+    "x-cache",
+    "x-request-id",
+)
 _PREFLIGHT_S: Final = 600
 _ADMITTED: Final = "admitted"
 _log = structlog.stdlib.get_logger("catalens.gate")

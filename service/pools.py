@@ -40,7 +40,10 @@ class BoundedPool:
         self._admitted += 1
         future = self._executor.submit(call, *args, **kwargs)
         future.add_done_callback(self._release_on(asyncio.get_running_loop()))
-        return await asyncio.wrap_future(future)
+        try:
+            return await asyncio.wrap_future(future)
+        finally:
+            del future  # with this frame in a traceback it would keep its result until a full garbage collection
 
     def _release_on(self, loop: asyncio.AbstractEventLoop) -> Callable[[object], None]:
         def done(_: object) -> None:

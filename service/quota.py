@@ -28,10 +28,10 @@ from service.cache import CircuitBreaker
 _CONNECTIONS: Final = 16
 _FAILURES: Final = 5  # in a row, until a Redis counts as dead
 _RETRY_S: Final = 1.0
-_MOST_COUNTS: Final = 100_000  # about 30 MB
+_MOST_COUNTS: Final = 100_000  # 25 MB
 _MOST_HELD: Final = 10_000
-_HELD_S: Final = 0.1  # how long a refusal is repeated without asking Redis again
 _ROUNDED_S: Final = 0.5  # Redis tells how long a count is kept in whole seconds, the nearest
+_HELD_S: Final = (0.1, 1.0)  # how long a refusal is repeated without asking Redis again, at least and at most
 _log = structlog.stdlib.get_logger("catalens.quota")
 
 
@@ -175,7 +175,9 @@ class SharedCounts:
         now = time.monotonic()
         if len(self._held) >= _MOST_HELD:
             self._held.clear()
-        self._held[key] = (now + min(_HELD_S, wait_s), now + wait_s)
+        least_s, most_s = _HELD_S
+        held_s = min(most_s, max(least_s, wait_s - 2 * _ROUNDED_S))  # the window is not over before
+        self._held[key] = (now + held_s, now + wait_s)
 
     def _note(self, error: Exception) -> None:
         was_open = self._breaker.is_open

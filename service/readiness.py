@@ -6,9 +6,10 @@ as everyone's, past the cache, and its own vector must find it through the index
 
 import asyncio
 import base64
+import math
 import time
 from collections.abc import Coroutine
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, Literal, cast, get_args
 
 import numpy as np
@@ -87,27 +88,28 @@ class Readiness:
         self._keep_s = keep_ms / 1000
         self._timeout_s = timeout_ms / 1000
         self._running = asyncio.Lock()
-        self._last: tuple[float, Verdict] | None = None
+        self._last: tuple[float, str, tuple[Check, ...]] = (-math.inf, "", ())
 
     async def verdict(self) -> Verdict:
         """Return whether the service is ready, as of now or of at most `keep_ms` ago; never while it drains."""
         async with self._running:
-            if self._last is None or time.monotonic() - self._last[0] >= self._keep_s:
-                verdict = await self._check()
-                self._last = (time.monotonic(), verdict)
-            lacking = self._engine.lacking | ({BUNDLE} if self._engine.refused else frozenset())
-            verdict = replace(self._last[1], lacking=lacking)
-        return replace(verdict, checks=(*verdict.checks, _GOING)) if self._lifecycle.draining else verdict
+            served = self._engine.served
+            at, bundle_id, checks = self._last
+            if bundle_id != served.bundle_id or time.monotonic() - at >= self._keep_s:
+                checks = await self._check(served)
+                self._last = (time.monotonic(), served.bundle_id, checks)
+        if self._lifecycle.draining:
+            checks = (*checks, _GOING)
+        return Verdict(checks, served, self._engine.lacking | ({BUNDLE} if self._engine.refused else frozenset()))
 
-    async def _check(self) -> Verdict:
-        served = self._engine.served
+    async def _check(self, served: Served) -> tuple[Check, ...]:
         row = probe_row(served.bundle)
         checks = await asyncio.gather(
             self._run("text", self._text(served, row)),
             self._run("image", self._image(served, row)),
             self._run("retrieval", self._retrieval(served, row)),
         )
-        return Verdict(tuple(checks), served)
+        return tuple(checks)
 
     async def _run(self, name: CheckName, work: Coroutine[object, object, None]) -> Check:
         """Return the outcome of one check, whatever way it fails."""

@@ -19,11 +19,12 @@ from typing import Final
 from service.cache import Cache, CacheUnavailableError
 from service.errors import DeadlineError
 from service.query import PictureData, PicturePart, Query
+from service.release import release
 from service.served import Served
 from service.telemetry import Metrics
 
 _MAGIC: Final = b"CTA1"
-_HEAD: Final = struct.Struct("<4sI")  # magic, CRC-32 of the rest
+_HEAD: Final = struct.Struct("<4sI")  # magic, CRC-32 of the key and the rest
 _LARGEST_PICTURE: Final = 1 << 20  # bytes of one whose digest is worked out on the event loop
 _LARGEST_ANSWER: Final = 1 << 20
 
@@ -71,7 +72,7 @@ class Results:
             known = await self._known(key)
             answer = known or await compute()
             if known is None and self._cache is not None and answer.keep and len(answer.head) <= _LARGEST_ANSWER:
-                self._cache.put(key, packed(answer.head))
+                self._cache.put(key, packed(key, answer.head))
         finally:
             del self._running[key]
             running.set_result(answer)  # None: it failed, or its caller has gone; whoever waits does it itself
@@ -85,23 +86,24 @@ class Results:
         except CacheUnavailableError:
             self._metrics.result("unavailable")
             return None
-        head = None if data is None else unpacked(data)
+        head = None if data is None else unpacked(key, data)
         self._metrics.result("hit" if head is not None else "miss" if data is None else "corrupt")
         return None if head is None else Computed(head, keep=True)
 
 
 def key_of(served: Served, query: Query, fields: Sequence[str] | None) -> str | None:
     """Return the key of the answer that `served` gives to `query`; None where it must not be kept."""
-    parts = []
+    parts: list[object] = []
     for part in query.parts:
-        stated = dataclasses.asdict(part) if not isinstance(part, PicturePart) else _picture(part)
-        if stated is None:
+        looked_for = dataclasses.asdict(part) if not isinstance(part, PicturePart) else _picture(part)
+        if looked_for is None:
             return None
-        parts.append([type(part).__name__, {name: value for name, value in stated.items() if name != "path"}])
+        parts.append([type(part).__name__, {name: value for name, value in looked_for.items() if name != "path"}])
     asked = {field.name: getattr(query, field.name) for field in dataclasses.fields(query)}
     asked |= {"parts": parts, "exclude": sorted(query.exclude), "fields": fields}
     # The slower library: a filter may hold numbers and characters that no answer can, and is refused for it later.
-    text = json.dumps([served.state, served.encoder.fingerprint, asked], sort_keys=True, default=dataclasses.asdict)
+    stated = [release(), served.state, served.encoder.fingerprint, asked]
+    text = json.dumps(stated, sort_keys=True, default=dataclasses.asdict)
     return f"catalens:answer:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
@@ -112,18 +114,22 @@ def _picture(part: PicturePart) -> dict[str, object] | None:
     return {"sha256": hashlib.sha256(data).hexdigest(), "weight": part.weight}
 
 
-def packed(head: bytes) -> bytes:
-    """Return an answer with a checksum."""
-    return _HEAD.pack(_MAGIC, zlib.crc32(head)) + head
+def packed(key: str, head: bytes) -> bytes:
+    """Return an answer with a checksum of it and its key."""
+    return _HEAD.pack(_MAGIC, _checksum(key, head)) + head
 
 
-def unpacked(data: bytes) -> bytes | None:
-    """Return what `packed` packed, None for anything else."""
+def unpacked(key: str, data: bytes) -> bytes | None:
+    """Return what `packed` packed for `key`, None for anything else."""
     if len(data) < _HEAD.size:
         return None
     magic, checksum = _HEAD.unpack_from(data)
     head = data[_HEAD.size :]
-    return head if magic == _MAGIC and zlib.crc32(head) == checksum else None
+    return head if magic == _MAGIC and _checksum(key, head) == checksum else None
+
+
+def _checksum(key: str, head: bytes) -> int:
+    return zlib.crc32(head, zlib.crc32(key.encode()))
 
 
 async def _within(running: "asyncio.Future[Computed | None]", due: float) -> Computed | None:

@@ -216,17 +216,18 @@ class SearchEngine:
         except TimeoutError as error:
             if not clock.expired():
                 raise
-            msg = f"No answer within {due - began:.3g} s."
+            msg = "There was no answer in time."
             raise DeadlineError(msg) from error
 
-    async def suggest(self, text: str, limit: int) -> tuple[Suggestions, Served]:
+    async def suggest(self, text: str, limit: int, due: float = math.inf) -> tuple[Suggestions, Served]:
         """Return completions of what is being typed, and what they were computed from.
 
         Raises:
-            OverloadedError: too much waits already.
+            ServiceError: as `search`.
         """
         served = self.served
-        return await self._ranking.run(served.suggester.suggest, text, limit), served
+        async with self._in_time(due):
+            return await self._ranking.run(served.suggester.suggest, text, limit), served
 
     def _account(self, answer: Answer) -> None:
         self._metrics.stages(asdict(answer.timings))

@@ -9,8 +9,9 @@ the ones that are as they are, and what is wrong with it is kept to be told. Cho
 import asyncio
 import ctypes
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +22,14 @@ from indexer.publish import PublishError, bundle_folder, publish, rollback, roll
 from service.beside import FILE as BESIDE
 from service.beside import BesideError, read_beside, write_beside
 from service.cache import Cache
-from service.errors import InvalidRequestError, NotFoundError, RefusedBundleError, ServiceError, StartupError
+from service.errors import (
+    InvalidRequestError,
+    NotFoundError,
+    RefusedBundleError,
+    ServiceError,
+    StartupError,
+    UnavailableError,
+)
 from service.query import Query, TextPart
 from service.readiness import NotReadyError, expect_found, probe_row
 from service.search import SearchEngine
@@ -31,9 +39,11 @@ from service.telemetry import Metrics
 from service.updates import follow, log_of
 from service.versions import Beside, Version, Versions
 
+_LAST_ANSWERS_S: Final = 1.0  # for answers from a bundle that is served no more, before its memory goes back
 _AGAIN_S: Final = (
     60.0  # after which a bundle that was refused is tried again, should the reason have been a passing one
 )
+_CATCH_UP_S: Final = 10.0  # at most, for updates
 _TITLES: Final = 16  # queries to warm with where nobody has searched yet
 _log = structlog.stdlib.get_logger("catalens.swapping")
 
@@ -76,7 +86,9 @@ class Swapper:
             self._watching.cancel()
             with suppress(asyncio.CancelledError):
                 await self._watching
-        await asyncio.gather(*self._retiring)
+        for task in self._retiring:
+            task.cancel()
+        await asyncio.gather(*self._retiring, return_exceptions=True)
         for version in self._versions.all:
             await asyncio.to_thread(version.close)
 
@@ -89,14 +101,7 @@ class Swapper:
         """
         async with self._lock:
             path = self._folder(bundle_id)
-            version = await self._opened(path)
-            try:
-                await asyncio.to_thread(publish, self._data_dir, path.name, force=force)
-            except (PublishError, BundleError, OSError) as error:
-                await self._drop(version)
-                raise RefusedBundleError(str(error), path="id") from error
-            self._swap(version)
-            await self._follow_beside()
+            await self._publish(path, partial(publish, self._data_dir, path.name, force=force))
 
     async def rollback(self) -> None:
         """Publish and serve the bundle that was current before the present one.
@@ -107,12 +112,25 @@ class Swapper:
         async with self._lock:
             try:
                 target = await asyncio.to_thread(rollback_target, self._data_dir)
-                version = await self._opened(bundle_folder(self._data_dir, target))
-                await asyncio.to_thread(rollback, self._data_dir)
+                path = await asyncio.to_thread(bundle_folder, self._data_dir, target)
             except (PublishError, BundleError, OSError) as error:
                 raise RefusedBundleError(str(error)) from error
-            self._swap(version)
-            await self._follow_beside()
+            await self._publish(path, partial(rollback, self._data_dir))
+
+    async def _publish(self, path: Path, move: Callable[[], object]) -> None:
+        """Open a bundle, make it the current one by `move`, and serve it.
+
+        Raises:
+            RefusedBundleError: one of these fails; then nothing has changed.
+        """
+        version = await self._opened(path)
+        try:
+            await asyncio.to_thread(move)
+        except (PublishError, BundleError, OSError) as error:
+            await self._drop(version)
+            raise RefusedBundleError(str(error), path="id") from error
+        await self._swap(version)
+        await self._follow_beside()
 
     async def place(self, bundle_id: str, role: Beside | None) -> None:
         """Serve a bundle beside the primary one for what `role` says; None: no more.
@@ -139,7 +157,12 @@ class Swapper:
                 raise InvalidRequestError(msg, path="share")
             await self._arrange(roles, strict=True)
             self._stated_beside = frozenset(roles)
-            await asyncio.to_thread(write_beside, self._data_dir, roles)
+            try:
+                await asyncio.to_thread(write_beside, self._data_dir, roles)
+            except OSError as error:
+                await self._follow_beside()
+                msg = f"{BESIDE} cannot be written: {error.strerror}; what is served stays as it was."
+                raise UnavailableError(msg) from error
 
     async def look(self) -> None:
         """Serve what the data folder says now."""
@@ -160,7 +183,7 @@ class Swapper:
         self._current = None if path is None else path.name
         if path is not None and path.name != self._versions.primary.id and self._is_news(path.name):
             try:
-                self._swap(await self._opened(path))
+                await self._swap(await self._opened(path))
             except RefusedBundleError as error:
                 self._refuse(path.name, error.detail)
 
@@ -173,12 +196,12 @@ class Swapper:
             return
         self._unread = frozenset()
         if roles.pop(self._versions.primary.id, None) is not None:
-            await asyncio.to_thread(write_beside, self._data_dir, roles)
+            with suppress(OSError):  # what the file says of the primary bundle is of no account
+                await asyncio.to_thread(write_beside, self._data_dir, roles)
         self._stated_beside = frozenset(roles)
         served = {name: role for name, (_, role) in self._versions.beside.items()}
-        if roles != served and any(
-            roles.get(name) != served.get(name) and self._is_news(name) for name in {*roles, *served}
-        ):
+        changed = [name for name in {*roles, *served} if roles.get(name) != served.get(name)]
+        if any(self._is_news(name) for name in changed):
             await self._arrange(roles, strict=False)
 
     async def _watch(self) -> None:
@@ -216,7 +239,7 @@ class Swapper:
             return self._versions.beside[path.name][0]
         if path.name == self._versions.primary.id:
             return self._versions.primary
-        version = None
+        version = opened = None
         try:
             bundle = await asyncio.to_thread(Bundle.open, path)
             check_name(path, bundle)
@@ -225,13 +248,15 @@ class Swapper:
             version = Version(await asyncio.to_thread(serve, encoder, bundle, self._cache, self._metrics))
             await start_following(version, bundle, self._settings)
             await self._warm(version)
+            opened = version
         except (BundleError, StartupError, NotReadyError, RefusedBundleError, OSError) as error:
-            if version is not None:
-                await asyncio.to_thread(version.close)
             self._metrics.swap("refused")
             _log.error("bundle_refused", bundle=path.name, reason=str(error), still=self._versions.primary.id)
             raise RefusedBundleError(str(error), path="id") from error
-        return version
+        finally:
+            if opened is None and version is not None:
+                await asyncio.to_thread(version.close)
+        return opened
 
     async def _warm(self, version: Version) -> None:
         """Let a bundle answer the latest queries, and find a product of its own."""
@@ -247,11 +272,12 @@ class Swapper:
                 msg = f"a search fails in it: {type(error).__name__}: {error}"
                 raise RefusedBundleError(msg) from error
 
-    def _swap(self, version: Version) -> None:
-        """Answer from `version` from now on."""
+    async def _swap(self, version: Version) -> None:
+        """Answer from `version` from now on; what was seen in the one before is seen in it."""
         before = self._versions.primary
         if before is version:
             return
+        await self._catch_up(version)
         beside = {name: stated for name, stated in self._versions.beside.items() if name != version.id}
         self._versions.change(version, beside)
         report_of(version, before, self._metrics)
@@ -260,13 +286,25 @@ class Swapper:
         _log.info("bundle_swapped", bundle=version.id, before=before.id, products=version.served.bundle.count)
         self._retire(before)
 
+    async def _catch_up(self, version: Version) -> None:
+        """Wait until a version has applied all that the primary one has; not for ever, should the log be gone."""
+        before = self._versions.primary.follower
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_CATCH_UP_S):
+                while version.follower is not None and before is not None:
+                    if version.follower.applied >= before.applied:
+                        return
+                    await version.follower.reach(before.applied)
+
     async def _arrange(self, roles: Mapping[str, Beside], *, strict: bool) -> None:
         """Serve these beside the primary one; `strict`: or none of them, if one cannot be."""
         beside: dict[str, tuple[Version, Beside]] = {}
         for name, role in roles.items():
             try:
                 if strict or self._is_news(name):
-                    beside[name] = (await self._opened(self._folder(name)), role)
+                    version = await self._opened(self._folder(name))
+                    await self._catch_up(version)
+                    beside[name] = (version, role)
                     self._forget(name)
             except (RefusedBundleError, NotFoundError) as error:
                 if strict:
@@ -331,6 +369,7 @@ def report_of(version: Version, before: Version | None, metrics: Metrics) -> Non
 async def _retired(version: Version) -> None:
     await asyncio.to_thread(version.close)
     del version
+    await asyncio.sleep(_LAST_ANSWERS_S)
     await asyncio.to_thread(_give_back)
 
 

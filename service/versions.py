@@ -52,8 +52,9 @@ class Version:
 
     def close(self) -> None:
         """Follow no more. What is being answered from it goes on."""
-        if self.follower is not None:
-            self.follower.close()
+        follower, self.follower = self.follower, None  # which lead to each other: both would outlive their last use
+        if follower is not None:
+            follower.close()
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,14 +59,16 @@ class _Attention(nn.Module):
         attn_mask: Tensor | None = None,
         key_padding_mask: Tensor | None = None,
     ) -> tuple[Tensor, None]:
+        inner = self.inner
         q, k, v = self._projected(query, key, value)
-        scores = self._heads(q) @ self._heads(k).transpose(-1, -2) * self.inner.head_dim**-0.5
-        if attn_mask is not None:
-            scores = scores + attn_mask
+        scores = self._heads(q) @ self._heads(k).transpose(-1, -2) * inner.head_dim**-0.5
+        if attn_mask is not None:  # one for all, or one for each text and head
+            whole = attn_mask.ndim == 2
+            scores = scores + (attn_mask if whole else attn_mask.reshape(-1, inner.num_heads, *attn_mask.shape[1:]))
         if key_padding_mask is not None:
             scores = scores.masked_fill(key_padding_mask[:, None, None, :], -torch.inf)
         seen = (scores.softmax(dim=-1) @ self._heads(v)).transpose(1, 2)
-        return self.inner.out_proj(seen.reshape(query.shape[0], query.shape[1], self.inner.embed_dim)), None
+        return inner.out_proj(seen.reshape(query.shape[0], query.shape[1], inner.embed_dim)), None
 
     def _projected(self, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, ...]:
         inner = self.inner

@@ -39,7 +39,11 @@ async def search(request: Request, asked: SearchRequest, engine: Engine, due: Du
     responses={200: answered("Search", "Hits, best first."), **BODY_PROBLEMS},
 )
 async def search_image(
-    request: Request, asked: Annotated[ImageSearchForm, Form()], engine: Engine, due: Due, visitor: Visitor = None
+    request: Request,
+    asked: Annotated[ImageSearchForm, Form(media_type="multipart/form-data")],
+    engine: Engine,
+    due: Due,
+    visitor: Visitor = None,
 ) -> Response:
     """Find products by a picture sent as a file, alone or weighed against words."""
     query = to_image_query(asked, await asked.image.read())
@@ -65,10 +69,12 @@ async def classify(request: Request, asked: ClassifyRequest, engine: Engine, due
     response_model=SuggestResponse,
     responses={
         200: answered("Suggest", "Completions, those that find most products first."),
-        **problems(ProblemType.INVALID_REQUEST, ProblemType.OVERLOADED),
+        **problems(ProblemType.INVALID_REQUEST, ProblemType.OVERLOADED, ProblemType.DEADLINE),
     },
 )
-async def suggest(request: Request, asked: Annotated[SuggestRequest, Query()], engine: Engine) -> Response:
+async def suggest(
+    request: Request, asked: Annotated[SuggestRequest, Query()], engine: Engine, due: Due
+) -> Response:
     """Complete what is being typed from the catalogue's words and entities, and put misspelt words right."""
-    suggestions, served = await while_connected(request, engine.suggest(asked.q, asked.limit))
+    suggestions, served = await while_connected(request, engine.suggest(asked.q, asked.limit, due))
     return json_response(suggest_view(suggestions, served))

@@ -11,13 +11,16 @@ from contextlib import ExitStack
 import httpx
 import pytest
 import structlog
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from pydantic import TypeAdapter
+from starlette.testclient import TestClient
 from structlog.testing import capture_logs
 
 from service.api.views import ProblemView
 from service.app import create_app
 from service.auth import add_key, revoke_key
 from service.errors import StartupError
+from service.otlp import Collected
 from service.scopes import ROUTES, Scope, scope_of
 from service.settings import Settings
 
@@ -263,13 +266,17 @@ class Failing:
         return self._encoder.text_terms(texts, entities)
 
 
-def test_keys_are_never_told_on(open_service, path, keys, shop, caplog):
+def test_keys_are_never_told_on(path, keys, shop, bundle, caplog):
     wrong = "cat_" + "W" * 43
     limited = add_key(path, "limited", [Scope.SEARCH], "1/hour")
     processors = [structlog.contextvars.merge_contextvars, structlog.processors.format_exc_info]
     caplog.set_level("DEBUG")
-    with capture_logs(processors=processors) as logs:
-        client = open_service(encoder=Failing(shop.encoder), keys_file=path, log_queries=True, max_body_bytes=100_000)
+    given = {"data_dir": shop.data_dir, "update_log": "off", "keys_file": path, "max_body_bytes": 100_000}
+    settings = Settings.model_validate({**given, "log_queries": True})
+    exporter = InMemorySpanExporter()
+    traces = Collected(exporter, show_queries=True)
+    app = create_app(settings, (Failing(shop.encoder), bundle), traces=traces)
+    with capture_logs(processors=processors) as logs, TestClient(app) as client:
         answers = [
             client.post("/v1/search", json=RED, headers=headers)
             for key in (*keys.values(), limited, limited, wrong)
@@ -288,9 +295,12 @@ def test_keys_are_never_told_on(open_service, path, keys, shop, caplog):
             client.get("/v1/nowhere", headers=bearer(keys["admin"])),
         ]
         answers += [client.post("/v1/search", json={"q": "boom"}, headers=good), client.get("/metrics")]
+        traces.provider.force_flush()
+        spans = [span.to_json() for span in exporter.get_finished_spans()]
     assert {answer.status_code for answer in answers} == {200, 401, 403, 404, 413, 422, 429, 500}
     assert any("RuntimeError" in line.get("exception", "") for line in logs)
-    told = [repr(logs), caplog.text, *(answer.text + repr(answer.headers) for answer in answers)]
+    assert len(spans) > 20
+    told = [repr(logs), caplog.text, *spans, *(answer.text + repr(answer.headers) for answer in answers)]
     for key in (*keys.values(), limited, wrong):
         digest = hashlib.sha256(key.encode())
         for secret in (key, key.removeprefix("cat_"), digest.hexdigest(), repr(digest.digest())):

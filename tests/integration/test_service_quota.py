@@ -91,7 +91,7 @@ def test_a_flood_stays_in_the_process_it_comes_to(redis_server):
             refused = await counting.take(times=500)
             asked = direct.info("stats")["total_commands_processed"] - before
         assert all(3_000 < wait_s <= 3_600 for wait_s in refused)
-        assert asked <= 10 + 60 * (time.monotonic() - began)
+        assert asked <= 10 * (1 + time.monotonic() - began)
         await counting.close()
 
     run(scenario)
@@ -174,6 +174,6 @@ def test_a_service_refuses_and_answers_whatever_becomes_of_its_redis(open_servic
     assert statuses(4) == [200, 200, 429, 429]
     assert 'catalens_quota_checks_total{counted_in="redis"} 4.0' in client.get("/metrics").text
     redis_server.kill()
-    time.sleep(0.15)
+    time.sleep(1.05)  # as long as the last refusal is repeated
     assert statuses(4) == [200, 200, 429, 429]
     assert 'catalens_quota_checks_total{counted_in="process"} 4.0' in client.get("/metrics").text

@@ -6,7 +6,7 @@ import stat
 import threading
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
@@ -149,6 +149,7 @@ def test_a_ring_finds_its_keys_and_nothing_else(path):
     assert ring.find(read_keys(path)[0].sha256) is None
 
 
+@settings(max_examples=40)
 @given(st.text() | st.from_regex(r"cat_[A-Za-z0-9_-]{43}", fullmatch=True))
 def test_what_was_never_given_out_opens_nothing(tmp_path_factory, sent):
     path = tmp_path_factory.getbasetemp() / "one-key.json"

@@ -15,7 +15,7 @@ from service.errors import StartupError
 from service.gate import Gate, Rules, door
 from service.quota import Quota
 from service.scopes import Scope
-from service.settings import Anonymous, Settings
+from service.settings import Anonymous, Settings, load_settings
 
 UNKNOWN = "cat_" + "A" * 43
 SEARCH, WRITE, ADMIN = ("POST", "/v1/search"), ("PUT", "/v1/products"), ("POST", "/v1/bundles/rollback")
@@ -305,3 +305,22 @@ def test_the_log_says_when_anybody_may_do_anything(tmp_path, given, warns):
     with capture_logs() as logs:
         opened_door(**given)
     assert [line["event"] for line in logs] == (["open_to_everyone"] if warns else [])
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("anonymous", "write", "CATALENS_ANONYMOUS or --anonymous: Input should be 'auto', 'none' or 'search'"),
+        ("key_rate", "50", "CATALENS_KEY_RATE or --key-rate: must be a number of requests and a time"),
+        ("anonymous_rate", "5/s", "CATALENS_ANONYMOUS_RATE or --anonymous-rate: must be a number of requests"),
+        ("cors_origins", "shop.example", "CATALENS_CORS_ORIGINS or --cors-origins: must be origins such as https://"),
+        ("cors_origins", "https://shop.example/", "must be origins"),
+        ("cors_origins", "https://a.example,,*", "must be origins"),
+    ],
+)
+def test_settings_that_cannot_be_are_one_clear_line(monkeypatch, name, value, said):
+    monkeypatch.setenv(f"CATALENS_{name.upper()}", value)
+    with pytest.raises(StartupError) as refused:
+        load_settings()
+    assert said in str(refused.value)
+    assert "\n" not in str(refused.value)

@@ -43,11 +43,13 @@ class Work:
         self.begun = 0
         self.open = asyncio.Event()
         self.open.set()
+        self.entered = asyncio.Event()
         self.failures = []
         self._answer = Computed(head, keep)
 
     async def __call__(self):
         self.begun += 1
+        self.entered.set()
         await self.open.wait()
         if self.failures:
             raise self.failures.pop(0)
@@ -74,8 +76,7 @@ class Desk:
         """Begin a computation that is held up, and let others wait for it."""
         work.open.clear()
         tasks = [asyncio.ensure_future(self.ask(work)) for _ in range(count)]
-        while not work.begun:
-            await asyncio.sleep(0)
+        await asyncio.wait_for(work.entered.wait(), 10)
         await asyncio.sleep(0.01)
         return tasks
 

@@ -1,0 +1,70 @@
+"""HTTP request heads within bounds: uvicorn's fast protocol reads them however long they are, and however slowly."""
+
+import asyncio
+import http
+from typing import Final
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+LARGEST_HEAD: Final = 64 << 10
+"""Bytes of request line and headers; browsers and proxies stay far below."""
+
+SLOWEST_HEAD_S: Final = 30.0
+"""From the connection, or from its first byte on a connection that was used before."""
+
+
+class BoundedHeads(HttpToolsProtocol):
+    """Refuses a head that is too long (431) or too slow (408), and closes its connection."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        """Expect the first head."""
+        super().connection_made(transport)
+        self._expect_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Expect no more."""
+        self._late.cancel()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Read on, while the head is not too long."""
+        if self._in_head:
+            self._head_bytes += len(data)
+        super().data_received(data)
+        if self._in_head and self._head_bytes > LARGEST_HEAD:
+            self._refuse(431, f"The head of the request is longer than {LARGEST_HEAD:,} bytes.")
+
+    def on_message_begin(self) -> None:
+        """Expect another head, on a connection that was used before."""
+        super().on_message_begin()
+        if not self._in_head:
+            self._expect_head()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header, or a trailer, if there are not too many."""
+        self._headers_bytes += len(name) + len(value)
+        if self._headers_bytes > LARGEST_HEAD:
+            msg = "too many headers"
+            raise ValueError(msg)  # which the parser makes a 400 of
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """Let the request be answered."""
+        self._in_head = False
+        self._late.cancel()
+        super().on_headers_complete()
+
+    def _expect_head(self) -> None:
+        self._in_head, self._head_bytes, self._headers_bytes = True, 0, 0
+        self._late = self.loop.call_later(SLOWEST_HEAD_S, self._give_up)
+
+    def _give_up(self) -> None:
+        self._refuse(408, f"The head of the request did not arrive within {SLOWEST_HEAD_S:g} s.")
+
+    def _refuse(self, status: int, detail: str) -> None:
+        if self.transport.is_closing():
+            return
+        phrase = http.HTTPStatus(status).phrase
+        head = f"HTTP/1.1 {status} {phrase}\r\ncontent-type: text/plain; charset=utf-8\r\nconnection: close\r\n"
+        self.transport.write(f"{head}content-length: {len(detail)}\r\n\r\n{detail}".encode("ascii"))
+        self.transport.close()
