@@ -39,10 +39,11 @@ class Rush:
 def rush(address: Address, requests: Sequence[bytes], callers: int, seconds: float, warm_up_s: float = 1.0) -> Rush:
     """Let `callers` ask `requests`, one after the other and again from the first, in a process of their own."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
-        return process.submit(_rush, address, requests, callers, seconds, warm_up_s).result()
+        return process.submit(rush_here, address, requests, callers, seconds, warm_up_s).result()
 
 
-def _rush(address: Address, requests: Sequence[bytes], callers: int, seconds: float, warm_up_s: float) -> Rush:
+def rush_here(address: Address, requests: Sequence[bytes], callers: int, seconds: float, warm_up_s: float) -> Rush:
+    """Let `callers` ask from this very process."""
     waiting = select.epoll()
     connections = {one.fileno(): one for one in (Connection(address) for _ in range(callers))}
     sent = 0
@@ -53,14 +54,14 @@ def _rush(address: Address, requests: Sequence[bytes], callers: int, seconds: fl
     statuses: Counter[int] = Counter()
     began = time.perf_counter() + warm_up_s
     end, cpu_began = began + seconds, None
-    while time.perf_counter() < end:
-        for number, _ in waiting.poll(1.0):
+    while (left := end - time.perf_counter()) > 0:
+        for number, _ in waiting.poll(left):
             answer = connections[number].receive()
             if answer is None:
                 continue
             connections[number].send(requests[sent % len(requests)])
             sent += 1
-            if answer.at >= began:
+            if began <= answer.at < end:
                 cpu_began = cpu_began if cpu_began is not None else time.process_time()
                 statuses[answer.status] += 1
     spent = time.process_time() - (cpu_began or 0.0)

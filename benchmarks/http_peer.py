@@ -61,7 +61,7 @@ def figures(subject: Subject, effort: Effort) -> dict[str, Any]:
         chroma = started.enter_context(_filled(subject, effort.port + 1))
         front_of = started.enter_context(_front(subject, chroma, effort.port + 2))
         ours = started.enter_context(running_service(subject.data_dir, subject.encoder_name, effort.port, flags))
-        sides = {
+        sides: dict[str, tuple[Side, Side]] = {
             "known vectors": (
                 (ours, lambda _: text_requests(known, limit=K, fields=FIELDS, mode="vector")),
                 (chroma.server, lambda _: [post(chroma.query_path, chroma.asked(vector)) for vector in vectors]),

@@ -133,12 +133,15 @@ def _offer(asked: Offer) -> Run:
     if asked.cores:
         os.sched_setaffinity(0, asked.cores)
     gc.disable()
+    return send(asked)
+
+
+def send(asked: Offer) -> Run:
+    """Send what is asked from this very process."""
     generator = _Generator(asked)
     cpu_began = time.process_time()
     generator.run()
-    run = generator.result(time.process_time() - cpu_began)
-    gc.enable()
-    return run
+    return generator.result(time.process_time() - cpu_began)
 
 
 class _Generator:

@@ -6,7 +6,6 @@ can do; steady phases alternate with phases in which it is told again and again 
 verifies, opens and warms it in the process that answers. What is judged is the searches that were due during a swap.
 """
 
-import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +18,6 @@ from typing import Any
 
 import orjson
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from benchmarks.closed_loop import rush
@@ -30,6 +28,7 @@ from benchmarks.record import percentiles
 from benchmarks.server import Server, running_service
 from benchmarks.wire import post
 from indexer.build import BuildOptions, build
+from indexer.catalogue import CatalogueOptions
 from indexer.publish import publish
 from models.checkpoint import load_encoder
 
@@ -68,23 +67,22 @@ def two_bundles(catalogue: Path, encoder_name: str) -> Iterator[tuple[Path, dict
         catalogue: folder of a Parquet feed with `id`, `title`, `price` and pictures by path.
         encoder_name: what encodes it.
     """
-    encoder = load_encoder(encoder_name)
+    encoder, reading = load_encoder(encoder_name), CatalogueOptions(image_root=catalogue)
     with tempfile.TemporaryDirectory() as folder:
         data_dir = Path(folder) / "data"
         ids: dict[str, int] = {}
         for cents in CENTS:
             feed = _marked(catalogue, Path(folder) / f"feed-{cents}", cents)
-            ids[build(encoder, BuildOptions(catalogue=feed, data_dir=data_dir)).path.name] = cents
+            built = build(encoder, BuildOptions(catalogue=feed, data_dir=data_dir, reading=reading))
+            ids[built.path.name] = cents
         publish(data_dir, next(iter(ids)), force=True)
         yield data_dir, ids
 
 
 def _marked(catalogue: Path, folder: Path, cents: int) -> Path:
-    """Write the first products of a catalogue, with their pictures and with prices that end in `cents`."""
+    """Write a feed of the first products of a catalogue with prices that end in `cents`."""
+    folder.mkdir()
     table = pq.read_table(catalogue / "catalogue.parquet").slice(0, PRODUCTS)
-    for picture in pc.list_flatten(table["images"]).to_pylist():
-        (folder / picture).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(catalogue / picture, folder / picture)
     prices = pa.array([number % 500 + cents / 100 for number in range(table.num_rows)])
     place = table.schema.get_field_index("price")
     pq.write_table(table.set_column(place, "price", prices), folder / "catalogue.parquet")

@@ -113,7 +113,7 @@ class Gate:
         """Return whether a request may go on; answer it if not."""
         caller = _Caller()
         try:
-            key = self._key(Headers(scope=scope))
+            key = self._key(Headers(scope=scope)) if self._asks else None
             caller = self._caller(key, scope)
             self._authorise(key, needed)
             await self._count(caller)
@@ -138,7 +138,7 @@ class Gate:
         Raises:
             UnauthenticatedError: it sent something else, even where none is needed: its sender believes in it.
         """
-        sent = sent_key(headers) if self._asks else None
+        sent = sent_key(headers)
         if sent is None:
             return None
         key = self._ring.find(sent)
@@ -149,7 +149,8 @@ class Gate:
 
     def _caller(self, key: Key | None, scope: Scope) -> _Caller:
         if key is None:
-            return _Caller("", f"address/{_address(scope)}", self._rules.anonymous_rate)
+            rate = self._rules.anonymous_rate
+            return _Caller("", f"address/{_address(scope)}", rate) if rate is not None else _Caller()
         structlog.contextvars.bind_contextvars(key=key.name)  # for the rest of the request's task
         return _Caller(key.name, f"key/{key.name}", key.rate or self._rules.key_rate)
 

@@ -4,10 +4,10 @@ import asyncio
 import re
 import time
 import uuid
+from collections.abc import Iterable, Mapping
 from urllib.parse import quote
 
 import structlog
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -48,6 +48,16 @@ DEFAULT_HEADERS = {
     "cross-origin-opener-policy": "same-origin",
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
 }
+
+
+def _encoded(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    return [(name.encode(), value.encode()) for name, value in headers.items()]
+
+
+_DEFAULTS = _encoded({"content-security-policy": _POLICY, **DEFAULT_HEADERS})
+_DOCS_DEFAULTS = _encoded({"content-security-policy": _DOCS_POLICY, **DEFAULT_HEADERS})
+_REQUEST_ID_NAME = REQUEST_ID_HEADER.encode()
+_SERVER_TIMING_NAME = SERVER_TIMING.lower().encode()
 
 _log = structlog.stdlib.get_logger("catalens.access")
 
@@ -106,7 +116,7 @@ class _Answer:
     def __init__(self, send: Send, scope: Scope, lifecycle: Lifecycle, began: float) -> None:
         self._send = send
         self._scope = scope
-        self._policy = _policy_of(scope["path"])
+        self._defaults = _DOCS_DEFAULTS if scope["path"] == "/docs" else _DEFAULTS
         self._lifecycle = lifecycle
         self._began = began
         self.problem: ProblemType | None = None
@@ -116,19 +126,25 @@ class _Answer:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            headers = MutableHeaders(scope=message)
-            headers[REQUEST_ID_HEADER] = self._scope["state"]["request_id"]
-            total_ms = (time.perf_counter() - self._began) * 1000
-            headers.setdefault(SERVER_TIMING, server_timing({"total": total_ms}))
-            headers.setdefault("content-security-policy", self._policy)
-            for name, value in DEFAULT_HEADERS.items():
-                headers.setdefault(name, value)
-            if self._lifecycle.draining:
-                headers.update(CLOSE)
+            message["headers"] = self._headers(message.get("headers", ()))
             self._tell_trace()
         elif message["type"] == "http.response.body":
             self.sent_bytes += len(message.get("body", b""))
         await self._send(message)
+
+    def _headers(self, stated: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        """Return an answer's headers with those that it does not state itself."""
+        headers = list(stated)
+        names = {name for name, _ in headers}
+        headers += [header for header in self._defaults if header[0] not in names]
+        headers.append((_REQUEST_ID_NAME, self._scope["state"]["request_id"].encode()))
+        if _SERVER_TIMING_NAME not in names:
+            total_ms = (time.perf_counter() - self._began) * 1000
+            headers.append((_SERVER_TIMING_NAME, server_timing({"total": total_ms}).encode()))
+        if self._lifecycle.draining:
+            headers = [header for header in headers if header[0] != b"connection"]
+            headers += _encoded(CLOSE)
+        return headers
 
     def _tell_trace(self) -> None:
         self.problem = self._scope["state"].get("problem")
@@ -138,12 +154,16 @@ class _Answer:
 
 
 def _request_id(scope: Scope) -> str:
-    given = Headers(scope=scope).get(REQUEST_ID_HEADER, "")
+    given = header(scope, _REQUEST_ID_NAME).decode("latin-1")
     return given if _REQUEST_ID.match(given) else uuid.uuid4().hex
 
 
-def _policy_of(path: str) -> str:
-    return _DOCS_POLICY if path == "/docs" else _POLICY
+def header(scope: Scope, name: bytes) -> bytes:
+    """Return a header of a request by its name in lower case, the first of several; empty where there is none."""
+    for stated, value in scope["headers"]:
+        if stated == name:
+            return bytes(value)
+    return b""
 
 
 class BodyLimit:
@@ -169,12 +189,12 @@ class BodyLimit:
 
 
 def _is_json(scope: Scope) -> bool:
-    return not Headers(scope=scope).get("content-type", "").startswith("multipart/")
+    return not header(scope, b"content-type").startswith(b"multipart/")
 
 
 def _stated_length(scope: Scope) -> int:
-    stated = Headers(scope=scope).get("content-length", "")
-    return int(stated) if stated.isascii() and stated.isdigit() else 0
+    stated = header(scope, b"content-length")
+    return int(stated) if stated.isdigit() else 0
 
 
 class _LimitedBody:

@@ -41,13 +41,16 @@ class Collected:
         self.provider = TracerProvider(resource=_resource(), shutdown_on_exit=False)
         if not show_queries:
             self.provider.add_span_processor(_NoQueries())
+        self._exporter = exporter
         self.provider.add_span_processor(BatchSpanProcessor(exporter))
 
     async def close(self) -> None:
-        """Send what is left; a thread that waits for a dead collector is left behind."""
+        """Send what is left, and give up on a collector that does not take it."""
         closing = threading.Thread(target=self.provider.shutdown, name="traces-end", daemon=True)
         closing.start()
         await asyncio.to_thread(closing.join, _LAST_S)
+        if closing.is_alive():
+            await asyncio.to_thread(self._exporter.shutdown)  # which ends its waiting to try again
 
 
 class _NoQueries(SpanProcessor):

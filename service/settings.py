@@ -15,6 +15,7 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from indexer.update_logs import PLACES, SCHEMES
+from models.runtime.names import RuntimeChoice
 from service.errors import StartupError
 from service.rates import Rate
 
@@ -96,6 +97,11 @@ class Settings(BaseSettings):
         "mini", min_length=1, description="`mini`, a checkpoint folder, ARCH/TAG of open_clip, or hf-hub:ORG/NAME."
     )
     device: str = Field("auto", min_length=1, description="Where the encoder runs: auto, cpu, cuda, cuda:1, ...")
+    runtime: RuntimeChoice = Field(
+        RuntimeChoice.AUTO,
+        description="What runs the encoder: auto takes the fastest that gives the same vectors, measured at start; or "
+        f"{', '.join(list(RuntimeChoice)[1:])}.",
+    )
     host: str = Field("127.0.0.1", min_length=1, description="Address to listen on; 0.0.0.0 for every interface.")
     port: int = Field(8080, ge=0, le=65_535, description="TCP port to listen on; 0 takes a free one.")
 

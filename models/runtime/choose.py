@@ -17,9 +17,9 @@ from torch import Tensor
 from models.clip import Tower, Towers
 from models.encoder import Vectors
 from models.encoding import blocks
-from models.runtime.deciding import Outcome, Trial, decide
-from models.runtime.names import RuntimeName, RuntimeUnavailableError, TowerKind
-from models.runtime.opening import Source
+from models.runtime.deciding import MIN_GAIN, Outcome, Trial, decide
+from models.runtime.names import CANDIDATES, RuntimeChoice, RuntimeName, RuntimeUnavailableError, TowerKind
+from models.runtime.opening import Source, device_of
 
 BUDGET_S: Final = 15.0  # of measuring one tower; a small model takes half a second of it
 _ONES: Final = 5  # items timed one by one
@@ -43,6 +43,20 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
+class Terms:
+    """How runtimes are compared.
+
+    Attributes:
+        overlap: the share, in 0..1, of the ten nearest to torch's vectors `(n, d)` that are also the ten nearest to
+            another runtime's; None takes cosines to be enough.
+        budget_s: seconds of measuring after which no further runtime of a tower is tried.
+    """
+
+    overlap: Overlap | None = None
+    budget_s: float = BUDGET_S
+
+
+@dataclass(frozen=True, slots=True)
 class Chosen:
     """The towers to use, and how they were found.
 
@@ -60,26 +74,31 @@ class Chosen:
         """Return the runtime chosen for a tower."""
         return next(outcome.runtime for outcome in self.outcomes[kind] if outcome.chosen)
 
+    def described(self) -> dict[str, object]:
+        """Return all that was found as plain values, for a log line or an answer."""
+        towers = {
+            str(kind): {"runtime": str(self.name(kind)), "measured": [outcome.described() for outcome in outcomes]}
+            for kind, outcomes in self.outcomes.items()
+        }
+        return {**towers, "seconds": round(self.seconds, 3)}
+
+
+DEFAULT_TERMS: Final = Terms()
+
 
 def choose(
-    source: Source,
-    work: Mapping[TowerKind, Work],
-    names: Sequence[RuntimeName],
-    overlap: Overlap | None = None,
-    budget_s: float = BUDGET_S,
+    source: Source, work: Mapping[TowerKind, Work], choice: RuntimeChoice, terms: Terms = DEFAULT_TERMS
 ) -> Chosen:
-    """Return the fastest runtime among torch and `names` for each tower.
+    """Return the fastest exact runtime of each tower.
 
     Args:
         source: what towers are opened from.
         work: of each tower, what to measure it on; one without items stays with torch.
-        names: the runtimes to try, in this order.
-        overlap: the share, in 0..1, of the ten nearest to torch's vectors `(n, d)` that are also the ten nearest to
-            another runtime's; None takes cosines to be enough.
-        budget_s: seconds of measuring after which no further runtime of a tower is tried.
+        choice: what may be chosen; a runtime asked for by name need not be faster than torch.
+        terms: how they are compared.
     """
     began = time.perf_counter()
-    found = {kind: _Bench(source, kind, work[kind], overlap, budget_s).best(names) for kind in TowerKind}
+    found = {kind: _Bench(source, kind, work[kind], choice, terms, terms.budget_s).best() for kind in TowerKind}
     towers = Towers(text=found[TowerKind.TEXT][0], image=found[TowerKind.IMAGE][0])
     return Chosen(towers, {kind: outcomes for kind, (_, outcomes) in found.items()}, time.perf_counter() - began)
 
@@ -91,24 +110,38 @@ class _Bench:
     source: Source
     kind: TowerKind
     work: Work
-    overlap: Overlap | None
+    choice: RuntimeChoice
+    terms: Terms
     left_s: float
     exact: Vectors = field(init=False)
 
+    @property
+    def free(self) -> bool:
+        """Whether the fastest is looked for, and not one that was named."""
+        return self.choice is RuntimeChoice.AUTO
+
     @torch.inference_mode()
-    def best(self, names: Sequence[RuntimeName]) -> tuple[Tower, tuple[Outcome, ...]]:
+    def best(self) -> tuple[Tower, tuple[Outcome, ...]]:
         """Return the tower to use and what became of each runtime; the others are let go of as they lose."""
         used = self.source.open(RuntimeName.TORCH, self.kind, self.work.max_batch)
         if not len(self.work.items):
-            return used, decide([Trial(RuntimeName.TORCH)])
+            return used, self._decide([Trial(RuntimeName.TORCH)])
         self.exact = self._vectors(used)
         trials = [self._timed(Trial(RuntimeName.TORCH, cosine=1.0), used)]
-        for name in names:
+        for name in self._candidates():
             trial, tower = self._tried(name, trials)
             trials.append(trial)
-            if tower is not None and decide(trials)[-1].chosen:
+            if tower is not None and self._decide(trials)[-1].chosen:
                 used = tower
-        return used, decide(trials)
+        return used, self._decide(trials)
+
+    def _candidates(self) -> list[RuntimeName]:
+        """Return the runtimes to try; those for other devices only if they were asked for by name."""
+        here = {None, self.source.backbone.device.type}
+        return [name for name in CANDIDATES[self.choice] if not self.free or device_of(name) in here]
+
+    def _decide(self, trials: Sequence[Trial]) -> tuple[Outcome, ...]:
+        return decide(trials, MIN_GAIN if self.free else 0.0)
 
     def _tried(self, name: RuntimeName, before: Sequence[Trial]) -> tuple[Trial, Tower | None]:
         """Return what is found out about a runtime, and its tower if it runs."""
@@ -132,12 +165,12 @@ class _Bench:
     def _judged(self, trial: Trial, tower: Tower, fastest_ms: float) -> Trial:
         """Return what is found out about a tower, cheapest first, up to what rules it out."""
         trial = replace(trial, ms={1: self._ms_of_one(tower)})
-        if trial.ms[1] > _HOPELESS * fastest_ms:
+        if self.free and trial.ms[1] > _HOPELESS * fastest_ms:
             return trial
         vectors = self._vectors(tower)
         trial = replace(trial, cosine=float((vectors * self.exact).sum(axis=1).min()))
-        if trial.exact and self.overlap is not None:
-            trial = replace(trial, overlap=self.overlap(self.kind, self.exact, vectors))
+        if trial.exact and self.terms.overlap is not None:
+            trial = replace(trial, overlap=self.terms.overlap(self.kind, self.exact, vectors))
         return self._timed(trial, tower) if trial.exact else trial
 
     def _timed(self, trial: Trial, tower: Tower) -> Trial:

@@ -9,7 +9,7 @@ from models.runtime.names import RuntimeName
 
 MIN_COSINE: Final = 0.999
 MIN_OVERLAP: Final = 0.98
-MIN_GAIN: Final = 1.1  # times as fast as torch: less may be the noise of a machine that is shared
+MIN_GAIN: Final = 1.1  # times as fast: less may be the noise of a machine that is shared
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,11 @@ class Trial:
         """Whether its vectors are torch's as nearly as is asked for; a cosine that is no number is not."""
         near = self.cosine is not None and self.cosine >= MIN_COSINE
         return not self.failed and near and (self.overlap is None or self.overlap >= MIN_OVERLAP)
+
+    @property
+    def nearness(self) -> tuple[float, float]:
+        """How near its vectors are to torch's, the larger the nearer; float32 added up in another order is as near."""
+        return (1.0 if self.overlap is None else self.overlap, round(self.cosine or 0.0, 5))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +71,20 @@ class Outcome:
         }
 
 
-def decide(trials: Sequence[Trial]) -> tuple[Outcome, ...]:
-    """Return what becomes of each runtime: the fastest exact one is chosen, torch where none is faster by `MIN_GAIN`.
+def decide(trials: Sequence[Trial], min_gain: float = MIN_GAIN) -> tuple[Outcome, ...]:
+    """Return what becomes of each runtime: the fastest exact one is chosen, torch where none is that much faster.
+
+    Of those that are as fast as it but for noise, the one that is nearest to torch is taken.
 
     Args:
         trials: torch first.
+        min_gain: times as fast as torch that another has to be.
     """
     eager = trials[0]
-    exact = [trial for trial in trials[1:] if trial.exact and gain(trial, eager) >= MIN_GAIN]
-    best = max(exact, key=lambda trial: gain(trial, eager), default=eager)
+    faster = [trial for trial in trials[1:] if trial.exact and gain(trial, eager) >= min_gain]
+    most = max((gain(trial, eager) for trial in faster), default=0.0)
+    fastest = [trial for trial in faster if gain(trial, eager) * MIN_GAIN >= most]
+    best = max(fastest, key=lambda trial: (*trial.nearness, gain(trial, eager)), default=eager)
     return tuple(Outcome(trial, trial is best, _reason(trial, eager, best)) for trial in trials)
 
 

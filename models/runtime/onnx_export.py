@@ -188,10 +188,10 @@ def quantise(exported: bytes, *, signed: bool) -> bytes:
     import onnx  # noqa: PLC0415 - may not be installed
     from onnxruntime.quantization import QuantType, quantize_dynamic  # noqa: PLC0415 - nor this
 
-    model = onnx.load_model_from_string(exported)
-    mark = model.metadata_props.add()
-    mark.key, mark.value = _PREPARED
     try:
+        model = onnx.load_model_from_string(exported)
+        mark = model.metadata_props.add()
+        mark.key, mark.value = _PREPARED
         with tempfile.TemporaryDirectory(prefix="catalens-") as folder:
             path = Path(folder) / "model.onnx"
             quantize_dynamic(

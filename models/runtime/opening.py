@@ -23,12 +23,15 @@ _PACKAGES: Mapping[RuntimeName, tuple[str, ...]] = {
 }
 
 
+def device_of(name: RuntimeName) -> str | None:
+    """Return the kind of device a runtime is for, None for any."""
+    return {RuntimeName.TORCH: None, RuntimeName.CUDA_HALF: "cuda"}.get(name, "cpu")
+
+
 def why_not(name: RuntimeName, device: torch.device) -> str | None:
     """Return why a runtime cannot run a backbone that lies on `device`, None if it may."""
-    if name is RuntimeName.TORCH:
-        return None
-    wanted = "cuda" if name is RuntimeName.CUDA_HALF else "cpu"
-    if device.type != wanted:
+    wanted = device_of(name)
+    if wanted not in {None, device.type}:
         return f"runs on {wanted}, and the encoder lies on {device.type}"
     missing = [package for package in _PACKAGES.get(name, ()) if find_spec(package) is None]
     return f"{' and '.join(missing)} not installed" if missing else None

@@ -23,6 +23,7 @@ from service.api.schemas import ProductField
 from service.api.state import AppState, app_state
 from service.api.views import SearchResponse
 from service.cache import SizedLru
+from service.middleware import header
 from service.query import Query
 from service.results import Computed, key_of
 from service.telemetry import SERVER_TIMING, Metrics, server_timing
@@ -108,7 +109,7 @@ class Repeats:
         if not whole or versions.splits or state["settings"].log_queries:
             await self._app(scope, _again(message, receive), send)
             return
-        key = (_header(scope, b"content-type"), body)
+        key = (header(scope, b"content-type"), body)
         kept = self._kept.get(key)
         if kept is not None and kept[0] == versions.primary.served.state and not versions.primary.lacking:
             self._metrics.result("hit")
@@ -137,10 +138,6 @@ async def _send(head: bytes, total_ms: float, send: Send) -> None:
     ]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})
-
-
-def _header(scope: Scope, name: bytes) -> bytes:
-    return next((value for stated, value in scope["headers"] if stated == name), b"")
 
 
 def _again(message: Message, receive: Receive) -> Receive:

@@ -118,14 +118,16 @@ def test_an_entry_is_reached_when_all_that_is_served_has_applied_it():
     assert followers[0].waited == []
 
 
-def test_a_bundle_that_comes_while_an_entry_is_waited_for_is_waited_for_too():
+@pytest.mark.parametrize("applied", [True, False])
+def test_a_bundle_that_comes_while_an_entry_is_waited_for_is_waited_for_too(applied):
+    """Whether the one before had applied it yet when it was let go of, or not."""
     served = versions()
     served.primary.follower = old = Follower(0)
     coming = version("coming")
     coming.follower = Follower(0)
 
     async def swapped(seq):
-        old.applied = seq
+        old.applied, old.closed = (seq if applied else 0), True
         served.change(coming, {})
 
     old.reach = swapped
