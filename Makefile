@@ -19,7 +19,7 @@ CONSTRAINTS := $(if $(filter cpu,$(HARDWARE)),-c constraints-cpu.txt)
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev check format test demo shop index serve bench reproduce clean
+.PHONY: help setup dev check format test demo shop index serve bench peers reproduce clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -71,8 +71,19 @@ $(INDEX)/current: $(SHOP)/shop.json models/weights/mini/card.json
 serve: setup ## serve the published bundle; settings come from CATALENS_* variables
 	$(BIN)/python -m service
 
-bench: dev shop index ## encode, ANN and end-to-end latency on the demo shop
-	$(BIN)/python -m benchmarks --data-dir $(INDEX) --encoder $(ENCODER) $(BENCH_FLAGS)
+.venv/.bench: .venv/.runtime
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS) -e ".[$(HARDWARE),bench]"
+	@touch $@
+
+bench: .venv/.bench shop index ## measure everything on the demo shop, about 25 minutes (docs/performance.md)
+	$(BIN)/python -m benchmarks all --data-dir $(INDEX) --catalogue $(SHOP) --encoder $(ENCODER) $(BENCH_FLAGS)
+
+peers: build/peers/chroma/.installed ## install the vector database that benchmarks compare with, apart from .venv
+
+build/peers/chroma/.installed:
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check chromadb==1.5.9
+	@touch $@
 
 # A generated shop is made first where it is missing; any other catalogue has to be there.
 reproduce: dev $(filter $(DATA)/shop-%/shop.json,$(CATALOGUE)/shop.json) ## every table and plot of a study (STUDY=shop, or STUDY=myntra CATALOGUE=...)

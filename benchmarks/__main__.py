@@ -154,9 +154,7 @@ def overload(data_dir: Path, encoder: str, kind: str, port: int, turns: int, sec
 
 
 @main.command()
-@click.option(
-    "--catalogue", type=click.Path(path_type=Path, exists=True, file_okay=False), required=True, help="A Parquet feed."
-)
+@cli.catalogue_option(required=True)
 @click.option("--encoder", default="mini", show_default=True, help="Encodes it.")
 @cli.effort_options(seconds=8.0)
 def swap(catalogue: Path, encoder: str, port: int, turns: int, seconds: float, seed: int) -> None:
@@ -224,13 +222,15 @@ def plots(out: Path) -> None:
 
 @main.command(name="all")
 @cli.subject_options
+@cli.catalogue_option(required=False)
 @cli.seed_option
 @click.pass_context
-def everything(context: click.Context, data_dir: Path, encoder: str, seed: int) -> None:
-    """All that takes no catalogue of millions, one after the other; then bars and plots."""
-    on_bundle = (encode, ann, filters, rerank, load, updates, throughput, overload, chroma)
-    for command in on_bundle:
+def everything(context: click.Context, data_dir: Path, encoder: str, catalogue: Path | None, seed: int) -> None:
+    """All that takes minutes, one after the other, then plots and bars; `memory` and `scaling` take longer."""
+    for command in (encode, ann, filters, rerank, load, updates, throughput, overload, chroma):
         context.invoke(command, data_dir=data_dir, encoder=encoder, seed=seed)
+    if catalogue is not None:
+        context.invoke(swap, catalogue=catalogue, encoder=encoder, seed=seed)
     for command in (pairwise, peers):
         context.invoke(command, seed=seed)
     context.invoke(plots)

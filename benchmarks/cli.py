@@ -50,6 +50,12 @@ def subject_options(command: Command) -> Command:
     return folder(encoder(command))
 
 
+def catalogue_option(*, required: bool) -> Callable[[Command], Command]:
+    """Return the option for the catalogue that two bundles are built of."""
+    folder = click.Path(path_type=Path, exists=True, file_okay=False)
+    return click.option("--catalogue", type=folder, required=required, help="Folder of a Parquet feed (swap).")
+
+
 def effort_options(seconds: float) -> Callable[[Command], Command]:
     """Give a command that starts the service a port, turns, their length and a seed."""
 

@@ -81,7 +81,7 @@ Side = tuple[Server, Callable[[int], list[bytes]]]
 
 
 def _compared(ours: Side, theirs: Side, effort: Effort) -> dict[str, Any]:
-    turns = []
+    turns: list[dict[str, Any]] = []
     for turn in range(effort.turns):
         us, them = (
             rush(server.address, requests(turn), CALLERS, effort.seconds) for server, requests in (ours, theirs)

@@ -1,7 +1,7 @@
 """Vectors with the structure of embeddings, in any number: noise has no neighbours worth finding.
 
-Rows lie near a curved surface of 16 dimensions, more densely about some of its points than elsewhere. Locally they
-have 9 to 15 dimensions (by the estimator of Levina and Bickel, NIPS 2004), pictures and titles of shops 4 to 8, so
+Rows lie near a curved surface of 24 dimensions, more densely about some of its points than elsewhere. Locally they
+have 15 to 22 (by the estimator of Levina and Bickel, NIPS 2004), pictures and titles of shops 4 to 8, so
 that searching these is the harder of the two. Row i is the same however many rows are made.
 """
 

@@ -24,6 +24,7 @@ from service.gate import door
 from service.images import PictureReader
 from service.lifecycle import Lifecycle
 from service.middleware import BodyLimit, RawProductPaths, RequestContext
+from service.opening import Opener, report_of, start_following
 from service.pools import BoundedPool
 from service.pressure import Pressure
 from service.query import Query, TextPart
@@ -33,7 +34,7 @@ from service.results import Results
 from service.search import SearchEngine
 from service.served import open_artefacts, serve, shake_hands
 from service.settings import Settings
-from service.swapping import Swapper, report_of, start_following
+from service.swapping import Swapper
 from service.telemetry import Metrics, event_loop_watched
 from service.tracing import Traces, open_traces, telemetry_of
 from service.updates import log_of
@@ -158,7 +159,7 @@ async def _open(
         versions, embedder, ranking, pressure, metrics, timeout_ms=timeout_ms, log_queries=settings.log_queries
     )
     readiness = Readiness(engine, embedder, ranking, life, keep_ms=settings.ready_cache_ms, timeout_ms=timeout_ms)
-    swapper = Swapper(settings, versions, engine, cache, metrics)
+    swapper = Swapper(settings, versions, Opener(settings, engine, cache, metrics), metrics)
     closing.push_async_callback(swapper.close)
     await start_following(version, bundle, settings)
     report_of(version, None, metrics)

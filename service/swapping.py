@@ -1,15 +1,16 @@
-"""New bundles, while searches go on: opened, verified, brought up to date, warmed with real queries, then served.
+"""New bundles, while searches go on: served as soon as they are ready, in place of others or beside them.
 
 `current` in the data folder says which bundle answers, `beside.json` which others are served and for what; both are
 looked at all the time, so that every process that shares the folder follows them. A bundle that cannot be served leaves
-the ones that are as they are, and what is wrong with it is kept to be told. Choosing among what is served is left to
-`service.versions`, the gate that a bundle passes before it is published to `indexer.publish`.
+the ones that are as they are, and what is wrong with it is kept to be told. Making a bundle ready is left to
+`service.opening`, choosing among what is served to `service.versions`, the gate that a bundle passes before it is
+published to `indexer.publish`.
 """
 
 import asyncio
 import ctypes
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -17,26 +18,14 @@ from typing import Final
 
 import structlog
 
-from indexer.bundle import BUNDLES, CURRENT, Bundle, BundleError, current_bundle
+from indexer.bundle import BUNDLES, CURRENT, BundleError, current_bundle
 from indexer.publish import PublishError, bundle_folder, publish, rollback, rollback_target
 from service.beside import FILE as BESIDE
 from service.beside import BesideError, read_beside, write_beside
-from service.cache import Cache
-from service.errors import (
-    InvalidRequestError,
-    NotFoundError,
-    RefusedBundleError,
-    ServiceError,
-    StartupError,
-    UnavailableError,
-)
-from service.query import Query, TextPart
-from service.readiness import NotReadyError, expect_found, probe_row
-from service.search import SearchEngine
-from service.served import check_name, serve, shake_hands
+from service.errors import InvalidRequestError, NotFoundError, RefusedBundleError, UnavailableError
+from service.opening import Opener, report_of
 from service.settings import Settings
 from service.telemetry import Metrics
-from service.updates import follow, log_of
 from service.versions import Beside, Version, Versions
 
 _LAST_ANSWERS_S: Final = 1.0  # for answers from a bundle that is served no more, before its memory goes back
@@ -44,7 +33,6 @@ _AGAIN_S: Final = (
     60.0  # after which a bundle that was refused is tried again, should the reason have been a passing one
 )
 _CATCH_UP_S: Final = 10.0  # at most, for updates
-_TITLES: Final = 16  # queries to warm with where nobody has searched yet
 _log = structlog.stdlib.get_logger("catalens.swapping")
 
 
@@ -54,19 +42,15 @@ class Swapper:
     Args:
         settings: Name the folder.
         versions: What is served; changed here and nowhere else.
-        engine: Searches in what is to be served, to warm it.
-        cache: Of query vectors.
+        opener: Opens what is to be served.
         metrics: Told of swaps.
     """
 
-    def __init__(
-        self, settings: Settings, versions: Versions, engine: SearchEngine, cache: Cache, metrics: Metrics
-    ) -> None:
+    def __init__(self, settings: Settings, versions: Versions, opener: Opener, metrics: Metrics) -> None:
         self._settings = settings
         self._data_dir = settings.data_dir
         self._versions = versions
-        self._engine = engine
-        self._cache = cache
+        self._opener = opener
         self._metrics = metrics
         self._lock = asyncio.Lock()
         self._refused_at: dict[str, tuple[float, float]] = {}
@@ -182,10 +166,11 @@ class Swapper:
             return
         self._current = None if path is None else path.name
         if path is not None and path.name != self._versions.primary.id and self._is_news(path.name):
+            changed_at = self._changed_at(path.name)
             try:
                 await self._swap(await self._opened(path))
             except RefusedBundleError as error:
-                self._refuse(path.name, error.detail)
+                self._refuse(path.name, error.detail, changed_at)
 
     async def _follow_beside(self) -> None:
         try:
@@ -209,7 +194,7 @@ class Swapper:
             await asyncio.sleep(self._settings.watch_ms / 1000)
             try:
                 await self.look()
-            except Exception:  # noqa: BLE001 - the task's boundary: what is served stays so, and the next look may do better
+            except Exception:  # noqa: BLE001 - the task's boundary: what is served stays so
                 _log.exception("look_failed")
 
     def _folder(self, bundle_id: str) -> Path:
@@ -230,47 +215,13 @@ class Swapper:
         return changed_at != self._changed_at(name) or time.monotonic() > refused_at + _AGAIN_S
 
     async def _opened(self, path: Path) -> Version:
-        """Return a bundle ready to be served: verified, of this encoder, up to date, and warm.
+        """Return what is served of a bundle, or else the bundle ready to be served.
 
         Raises:
             RefusedBundleError: it cannot be served.
         """
-        if path.name in self._versions.beside:
-            return self._versions.beside[path.name][0]
-        if path.name == self._versions.primary.id:
-            return self._versions.primary
-        version = opened = None
-        try:
-            bundle = await asyncio.to_thread(Bundle.open, path)
-            check_name(path, bundle)
-            encoder = self._engine.served.encoder
-            shake_hands(encoder, bundle)
-            version = Version(await asyncio.to_thread(serve, encoder, bundle, self._cache, self._metrics))
-            await start_following(version, bundle, self._settings)
-            await self._warm(version)
-            opened = version
-        except (BundleError, StartupError, NotReadyError, RefusedBundleError, OSError) as error:
-            self._metrics.swap("refused")
-            _log.error("bundle_refused", bundle=path.name, reason=str(error), still=self._versions.primary.id)
-            raise RefusedBundleError(str(error), path="id") from error
-        finally:
-            if opened is None and version is not None:
-                await asyncio.to_thread(version.close)
-        return opened
-
-    async def _warm(self, version: Version) -> None:
-        """Let a bundle answer the latest queries, and find a product of its own."""
-        served = version.served
-        await asyncio.to_thread(served.bundle.fields.prepare)
-        await asyncio.to_thread(expect_found, served.bundle, probe_row(served.bundle))
-        for query in list(self._engine.recent) or _of_titles(version):
-            try:
-                await self._engine.rehearse(query, version.served)
-            except (ServiceError, TimeoutError):
-                continue  # a field that this catalogue does not state, or just now too much to do
-            except Exception as error:
-                msg = f"a search fails in it: {type(error).__name__}: {error}"
-                raise RefusedBundleError(msg) from error
+        served = {version.id: version for version in self._versions.all}
+        return served.get(path.name) or await self._opener.open(path)
 
     async def _swap(self, version: Version) -> None:
         """Answer from `version` from now on; what was seen in the one before is seen in it."""
@@ -300,6 +251,7 @@ class Swapper:
         """Serve these beside the primary one; `strict`: or none of them, if one cannot be."""
         beside: dict[str, tuple[Version, Beside]] = {}
         for name, role in roles.items():
+            changed_at = self._changed_at(name)
             try:
                 if strict or self._is_news(name):
                     version = await self._opened(self._folder(name))
@@ -309,7 +261,7 @@ class Swapper:
             except (RefusedBundleError, NotFoundError) as error:
                 if strict:
                     raise
-                self._refuse(name, error.detail)
+                self._refuse(name, error.detail, changed_at)
         gone = [version for name, (version, _) in self._versions.beside.items() if name not in beside]
         self._versions.change(self._versions.primary, beside)
         for version in gone:
@@ -325,10 +277,10 @@ class Swapper:
         self._retiring.add(task)
         task.add_done_callback(self._retiring.discard)
 
-    def _refuse(self, name: str, reason: str) -> None:
+    def _refuse(self, name: str, reason: str, changed_at: float = 0.0) -> None:
         """Keep why what should be served is not, for those who ask; it is not tried again at each look."""
         self._versions.refused[name] = reason
-        self._refused_at[name] = (self._changed_at(name), time.monotonic())
+        self._refused_at[name] = (changed_at, time.monotonic())
 
     def _forget(self, name: str) -> None:
         """Tell no more of what was refused: it is served now, or need not be."""
@@ -344,28 +296,6 @@ class Swapper:
             return 0.0
 
 
-async def start_following(version: Version, bundle: Bundle, settings: Settings) -> None:
-    """Have a version apply all that the update log holds, and what comes; nothing where updates are off."""
-    log = log_of(settings)
-    if log is not None:
-        await asyncio.to_thread(follow(version, bundle, log).start)
-
-
-def report_of(version: Version, before: Version | None, metrics: Metrics) -> None:
-    """Let metrics tell of `version` instead of the one before."""
-    if before is not None and before.follower is not None:
-        before.follower.metrics = None
-    if version.follower is not None:
-        version.follower.metrics = metrics
-    served = version.served
-    metrics.serving(
-        bundle=served.bundle_id,
-        model=served.encoder.name,
-        fingerprint=served.encoder.fingerprint,
-        products=served.bundle.count,
-    )
-
-
 async def _retired(version: Version) -> None:
     await asyncio.to_thread(version.close)
     del version
@@ -377,9 +307,3 @@ def _give_back() -> None:
     """Return freed memory to the system, where the C library can (glibc)."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
-
-
-def _of_titles(version: Version) -> Sequence[Query]:
-    bundle = version.served.bundle
-    rows = range(0, len(bundle.products), max(1, len(bundle.products) // _TITLES))
-    return [Query((TextPart(bundle.products[row].title, 1.0, "q"),)) for row in rows][:_TITLES]

@@ -139,10 +139,13 @@ class Versions:
 
     async def reach(self, seq: int) -> None:
         """Wait until all that is served has applied the entry of this number of the log."""
-        while behind := [v.follower for v in self.all if v.follower is not None and v.follower.applied < seq]:
+        while behind := [follower for follower in self._followers if follower.applied < seq]:
             await asyncio.gather(*(follower.reach(seq) for follower in behind))
-            if all(follower.closed for follower in behind):
-                return
+
+    @property
+    def _followers(self) -> list[Follower]:
+        followers = [version.follower for version in self.all]
+        return [follower for follower in followers if follower is not None and not follower.closed]
 
     @property
     def view(self) -> View:

@@ -8,7 +8,6 @@ import os
 import pickle
 import resource
 import shutil
-import signal
 import subprocess
 import sys
 import threading
@@ -303,7 +302,7 @@ def twenty(shops, tmp_path_factory):
     stopping, answers, queries = threading.Event(), [], itertools.count()
 
     def searching(client):
-        while not stopping.wait(0.01):
+        while not stopping.wait(0.03):
             q = ("red mug", "blue dress", f"bag {next(queries)}")[next(queries) % 3]
             answer = client.post("/v1/search", json={"q": q, "limit": 5})
             answers.append((answer.status_code, answer.json()))
@@ -713,9 +712,7 @@ def test_a_shadow_is_compared_and_answers_nobody(client, place):
 
     for n, q in enumerate(queries):
         assert search(client, q=q, limit=10, explain=True)["index"]["bundle"] == place.alpha
-        until(
-            lambda n=n: metrics_of(client)["catalens_shadow_answers_total", (label, ("outcome", "answered"))] == n + 1
-        )
+        until(lambda n=n: compared() == n + 1)
     seen = metrics_of(client)
     assert seen["catalens_shadow_overlap_ratio_count", (label,)] == len(queries)
     assert seen["catalens_shadow_overlap_ratio_sum", (label,)] == pytest.approx(expected)
@@ -789,63 +786,53 @@ def test_starting_again_serves_what_the_folder_says(service, place):
 
 # Several processes
 
-NURSERY = """
-import importlib.util, os, signal, sys
+SERVICE = """
+import importlib.util, os, sys
 import structlog, uvicorn
 from indexer.bundle import Bundle
-from models.encoder import Encoder
 from service.app import create_app
 from service.settings import Settings
-support, data, *sockets = sys.argv[1:]
-spec = importlib.util.spec_from_file_location("weightless", f"{support}/weightless.py")
-module = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(module)
-feeds = importlib.util.spec_from_file_location("feeds", f"{support}/feeds.py")
-words = importlib.util.module_from_spec(feeds)
-feeds.loader.exec_module(words)
-encoder = module.WeightlessEncoder(32, {"brand": words.BRANDS, "category": words.CATEGORIES})
+
+def support(name):
+    spec = importlib.util.spec_from_file_location(name, f"{sys.argv[1]}/{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+_, _, data, socket = sys.argv
+feeds = support("feeds")
+encoder = support("weightless").WeightlessEncoder(32, {"brand": feeds.BRANDS, "category": feeds.CATEGORIES})
 structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
-for socket in sockets:
-    if not os.fork():
-        settings = Settings(data_dir=data, watch_ms=40, ready_cache_ms=0)
-        app = create_app(settings, (encoder, Bundle.open(os.path.realpath(f"{data}/current"))))
-        uvicorn.run(app, uds=socket, log_config=None, ws="none")
-        os._exit(0)
-    print("begun", flush=True)
-for _ in sockets:
-    os.wait()
+app = create_app(Settings(data_dir=data, watch_ms=40), (encoder, Bundle.open(os.path.realpath(f"{data}/current"))))
+uvicorn.run(app, uds=socket, log_config=None, ws="none")
 """
 
 
 @pytest.fixture
-def two_processes(place, tmp_path):
-    """Two services over one folder, each in a process of its own, and a client of each."""
-    sockets = [str(tmp_path / f"{n}.sock") for n in range(2)]
-    command = [sys.executable, "-c", NURSERY, str(ROOT / "tests/support"), str(place.folder), *sockets]
+def two_processes(service, place, tmp_path):
+    """Clients of two services over one folder: one in this process, one in another."""
+    socket = tmp_path / "socket"
+    command = [sys.executable, "-c", SERVICE, str(ROOT / "tests/support"), str(place.folder), str(socket)]
     environ = {name: value for name, value in os.environ.items() if not name.startswith("CATALENS_")}
-    nursery = subprocess.Popen(
-        command, cwd=ROOT, env={**environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )  # fmt: skip
-    clients = [
-        httpx.Client(transport=httpx.HTTPTransport(uds=socket), base_url="http://test", timeout=30)
-        for socket in sockets
-    ]
+    process = subprocess.Popen(
+        command, cwd=ROOT, env={**environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     try:
-        for socket in sockets:
-            until(lambda socket=socket: os.path.exists(socket) or nursery.poll() is not None, 60)  # noqa: PTH110
-        assert nursery.poll() is None
-        yield clients
+        until(lambda: socket.exists() or process.poll() is not None, 60)
+        assert process.poll() is None
+        transport = httpx.HTTPTransport(uds=str(socket))
+        with (
+            service(update_log="auto") as one,
+            httpx.Client(transport=transport, base_url="http://test", timeout=30) as other,
+        ):
+            yield one, other
     finally:
-        for client in clients:
-            client.close()
-        os.killpg(nursery.pid, signal.SIGTERM)
+        process.terminate()
         try:
-            nursery.wait(20)
+            process.wait(20)
         except subprocess.TimeoutExpired:
-            os.killpg(nursery.pid, signal.SIGKILL)
-            nursery.wait()
-        nursery.stdout.close()
+            process.kill()
+            process.wait()
 
 
 def test_all_processes_that_share_a_folder_follow_it(two_processes, place, shops):

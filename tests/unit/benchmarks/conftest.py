@@ -9,7 +9,7 @@ import pytest
 from benchmarks.wire import Address
 
 STALL_S = 0.3
-SLOW_S = 0.1
+DELAYS_S = {"/slow": 0.1, "/slower": 0.3}
 
 
 async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -32,8 +32,7 @@ async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
 async def _say(writer: asyncio.StreamWriter, path: str, body: bytes) -> None:
     if path == "/stall":
         time.sleep(STALL_S)  # noqa: ASYNC251 - what everybody else has to wait for, too
-    if path == "/slow":
-        await asyncio.sleep(SLOW_S)
+    await asyncio.sleep(DELAYS_S.get(path, 0.0))
     status = 503 if path == "/busy" else 200
     close = b"connection: close\r\n" if path == "/last" else b""
     head = b"HTTP/1.1 %d Said\r\n%s" % (status, close)

@@ -1,0 +1,107 @@
+"""A bundle made ready to be served: opened, verified, of the right encoder, brought up to date, warmed with queries."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from indexer.bundle import Bundle, BundleError
+from service.cache import Cache
+from service.errors import RefusedBundleError, ServiceError, StartupError
+from service.query import Query, TextPart
+from service.readiness import NotReadyError, expect_found, probe_row
+from service.search import SearchEngine
+from service.served import check_name, serve, shake_hands
+from service.settings import Settings
+from service.telemetry import Metrics
+from service.updates import follow, log_of
+from service.versions import Version
+
+_TITLES: Final = 16  # queries to warm with where nobody has searched yet
+_log = structlog.stdlib.get_logger("catalens.opening")
+
+
+class Opener:
+    """Opens bundles.
+
+    Args:
+        settings: Name the update log.
+        engine: Searches in what is to be served, to warm it.
+        cache: Of query vectors.
+        metrics: Told of what is refused.
+    """
+
+    def __init__(self, settings: Settings, engine: SearchEngine, cache: Cache, metrics: Metrics) -> None:
+        self._settings = settings
+        self._engine = engine
+        self._cache = cache
+        self._metrics = metrics
+
+    async def open(self, path: Path) -> Version:
+        """Return the bundle in a folder, ready to be served.
+
+        Raises:
+            RefusedBundleError: it cannot be served.
+        """
+        version = opened = None
+        try:
+            bundle = await asyncio.to_thread(Bundle.open, path)
+            check_name(path, bundle)
+            encoder = self._engine.served.encoder
+            shake_hands(encoder, bundle)
+            version = Version(await asyncio.to_thread(serve, encoder, bundle, self._cache, self._metrics))
+            await start_following(version, bundle, self._settings)
+            await self._warm(version)
+            opened = version
+        except (BundleError, StartupError, NotReadyError, RefusedBundleError, OSError) as error:
+            self._metrics.swap("refused")
+            _log.error("bundle_refused", bundle=path.name, reason=str(error), still=self._engine.served.bundle_id)
+            raise RefusedBundleError(str(error), path="id") from error
+        finally:
+            if opened is None and version is not None:
+                await asyncio.to_thread(version.close)
+        return opened
+
+    async def _warm(self, version: Version) -> None:
+        """Let a bundle answer the latest queries, and find a product of its own."""
+        served = version.served
+        await asyncio.to_thread(served.bundle.fields.prepare)
+        await asyncio.to_thread(expect_found, served.bundle, probe_row(served.bundle))
+        for query in list(self._engine.recent) or _of_titles(version):
+            try:
+                await self._engine.rehearse(query, version.served)
+            except (ServiceError, TimeoutError):
+                continue  # a field that this catalogue does not state, or just now too much to do
+            except Exception as error:
+                msg = f"a search fails in it: {type(error).__name__}: {error}"
+                raise RefusedBundleError(msg) from error
+
+
+async def start_following(version: Version, bundle: Bundle, settings: Settings) -> None:
+    """Have a version apply all that the update log holds, and what comes; nothing where updates are off."""
+    log = log_of(settings)
+    if log is not None:
+        await asyncio.to_thread(follow(version, bundle, log).start)
+
+
+def report_of(version: Version, before: Version | None, metrics: Metrics) -> None:
+    """Let metrics tell of `version` instead of the one before."""
+    if before is not None and before.follower is not None:
+        before.follower.metrics = None
+    if version.follower is not None:
+        version.follower.metrics = metrics
+    served = version.served
+    metrics.serving(
+        bundle=served.bundle_id,
+        model=served.encoder.name,
+        fingerprint=served.encoder.fingerprint,
+        products=served.bundle.count,
+    )
+
+
+def _of_titles(version: Version) -> Sequence[Query]:
+    bundle = version.served.bundle
+    rows = range(0, len(bundle.products), max(1, len(bundle.products) // _TITLES))
+    return [Query((TextPart(bundle.products[row].title, 1.0, "q"),)) for row in rows][:_TITLES]
