@@ -26,15 +26,15 @@ from indexer.index import FaissIndex
 P = ParamSpec("P")
 R = TypeVar("R")
 
-RECIPES: Mapping[str, str] = {"exact": "SQfp16", "ivf_pq": "IVF1024,PQ64x4fs,Refine(SQfp16)"}
-ID_BYTES = 8
+RECIPES: Mapping[str, str] = {"exact": "SQfp16", "ivf_pq": "IVF1024,PQ128x4fs,Refine(SQfp16)"}
+CODE_BYTES, ID_BYTES = 128 * 4 // 8, 8
 NQ, K = 200, 10
 WIDTH = 64  # lists probed, of 1,024
 
 
 def theoretical_bytes(kind: str, d: int) -> float:
     """Return the bytes that a vector of d dimensions cannot do without, by kind of RECIPES."""
-    return 2.0 * d if kind == "exact" else 2.0 * d + ID_BYTES + 64 * 4 / 8
+    return 2.0 * d if kind == "exact" else 2.0 * d + ID_BYTES + CODE_BYTES
 
 
 def figures(rows: int, d: int, seed: int) -> dict[str, Any]:

@@ -126,11 +126,11 @@ def figures(subject: Subject, effort: Effort, kind: str = "text") -> dict[str, A
 
 
 def _sweep(runs: "_Runs", guess: float) -> list[Load]:
-    """Return loads of rising rates, until one is more than the service can do."""
+    """Return loads of rising rates, until two in a row are more than the service can do."""
     loads: list[Load] = []
     for step in range(MOST_STEPS):
         loads.append(runs.at(FIRST * guess * STEP**step))
-        if loads[-1].goodput_per_s < ENOUGH * loads[-1].offered_per_s:
+        if len(loads) > 1 and all(load.goodput_per_s < ENOUGH * load.offered_per_s for load in loads[-2:]):
             break
     return loads
 

@@ -75,7 +75,7 @@ def create_app(
         title="Catalens",
         version=release(),
         description=_DESCRIPTION,
-        lifespan=_observed(_lifespan(settings, artefacts, metrics, life, pressure), metrics, traces),
+        lifespan=_observed(_lifespan(settings, artefacts, metrics, life, pressure), metrics, pressure, traces),
         telemetry=telemetry_of(traces),
         redoc_url=None,
         redirect_slashes=False,
@@ -98,7 +98,7 @@ def create_app(
     return app
 
 
-def _observed(lifespan: Lifespan, metrics: Metrics, traces: Traces | None) -> Lifespan:
+def _observed(lifespan: Lifespan, metrics: Metrics, pressure: Pressure, traces: Traces | None) -> Lifespan:
     """Return `lifespan` with the event loop being watched, and the last spans sent when it is over."""
 
     @asynccontextmanager
@@ -106,7 +106,7 @@ def _observed(lifespan: Lifespan, metrics: Metrics, traces: Traces | None) -> Li
         async with AsyncExitStack() as closing:
             if traces is not None:
                 closing.push_async_callback(traces.close)
-            await closing.enter_async_context(event_loop_watched(metrics))
+            await closing.enter_async_context(event_loop_watched(metrics.loop_late, pressure.late))
             yield await closing.enter_async_context(lifespan(app))
 
     return observed
@@ -159,7 +159,9 @@ async def _open(
         versions, embedder, ranking, pressure, metrics, timeout_ms=timeout_ms, log_queries=settings.log_queries
     )
     readiness = Readiness(engine, embedder, ranking, life, keep_ms=settings.ready_cache_ms, timeout_ms=timeout_ms)
-    swapper = Swapper(settings, versions, Opener(settings, engine, cache, metrics), metrics)
+    opener = Opener(settings, engine, cache, metrics)
+    closing.callback(opener.close)
+    swapper = Swapper(settings, versions, opener, metrics)
     closing.push_async_callback(swapper.close)
     await start_following(version, bundle, settings)
     report_of(version, None, metrics)

@@ -1,9 +1,11 @@
 """A bundle made ready to be served: opened, verified, of the right encoder, brought up to date, warmed with queries."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, ParamSpec, TypeVar
 
 import structlog
 
@@ -16,8 +18,12 @@ from service.search import SearchEngine
 from service.served import check_name, serve, shake_hands
 from service.settings import Settings
 from service.telemetry import Metrics
+from service.threads import BACKGROUND, give_way
 from service.updates import follow, log_of
 from service.versions import Version
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 _TITLES: Final = 16  # queries to warm with where nobody has searched yet
 _log = structlog.stdlib.get_logger("catalens.opening")
@@ -38,6 +44,7 @@ class Opener:
         self._engine = engine
         self._cache = cache
         self._metrics = metrics
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="open", initializer=give_way, initargs=(BACKGROUND,))
 
     async def open(self, path: Path) -> Version:
         """Return the bundle in a folder, ready to be served.
@@ -47,11 +54,11 @@ class Opener:
         """
         version = opened = None
         try:
-            bundle = await asyncio.to_thread(Bundle.open, path)
+            bundle = await self._behind(Bundle.open, path)
             check_name(path, bundle)
             encoder = self._engine.served.encoder
             shake_hands(encoder, bundle)
-            version = Version(await asyncio.to_thread(serve, encoder, bundle, self._cache, self._metrics))
+            version = Version(await self._behind(serve, encoder, bundle, self._cache, self._metrics))
             await start_following(version, bundle, self._settings)
             await self._warm(version)
             opened = version
@@ -64,11 +71,19 @@ class Opener:
                 await asyncio.to_thread(version.close)
         return opened
 
+    async def _behind(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Return `call(...)`, computed when nothing else wants the processor."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, partial(call, *args, **kwargs))
+
+    def close(self) -> None:
+        """Let the thread end."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
     async def _warm(self, version: Version) -> None:
         """Let a bundle answer the latest queries, and find a product of its own."""
         served = version.served
-        await asyncio.to_thread(served.bundle.fields.prepare)
-        await asyncio.to_thread(expect_found, served.bundle, probe_row(served.bundle))
+        await self._behind(served.bundle.fields.prepare)
+        await self._behind(expect_found, served.bundle, probe_row(served.bundle))
         for query in list(self._engine.recent) or _of_titles(version):
             try:
                 await self._engine.rehearse(query, version.served)

@@ -15,6 +15,7 @@ from typing import Final
 from service.errors import OverloadedError
 
 _KEPT: Final = 0.98  # of what is remembered of earlier answers, at each new one
+_LAG_KEPT: Final = 0.8  # of the event loop's lateness, from one note of it to the next
 _SURELY_ADMITTED: Final = 8  # requests that are answered whatever the forecast says: it is made of their answers
 
 
@@ -45,6 +46,11 @@ class Pressure:
         self._busy_s = 0.0
         self._answers = 0.0
         self._since = 0.0
+        self._lag_s = 0.0
+
+    def late(self, seconds: float) -> None:
+        """Take note of how late the event loop came to what waited for it; to be told some times a second."""
+        self._lag_s = max(seconds, self._lag_s * _LAG_KEPT)
 
     @property
     def running(self) -> int:
@@ -53,8 +59,9 @@ class Pressure:
 
     @property
     def wait_s(self) -> float:
-        """Seconds that a request which comes now is going to take."""
-        return (self._running + 1) * self._busy_s / self._answers if self._answers else 0.0
+        """Seconds that a request which comes now is going to take: before it is read, in its turn, and to leave."""
+        turn_s = (self._running + 1) * self._busy_s / self._answers if self._answers else 0.0
+        return 2 * self._lag_s + turn_s
 
     @property
     def level(self) -> Level:

@@ -41,7 +41,7 @@ _SECONDS = (0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.3, 0
 _SHARES = (0.0, 0.2, 0.4, 0.6, 0.8, 0.9, 1.0)
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
 _MOST_BUNDLES: Final = 4  # that have series of their own: those being served, and some that were before
-_LOOK_S: Final = 0.25  # between two looks at the event loop
+_LOOK_S: Final = 0.05  # between two looks at the event loop
 
 
 class Metrics:
@@ -225,14 +225,16 @@ class Metrics:
 
 
 @asynccontextmanager
-async def event_loop_watched(metrics: Metrics) -> AsyncIterator[None]:
-    """Measure, some times a second, how late the event loop is."""
+async def event_loop_watched(*tell: Callable[[float], None]) -> AsyncIterator[None]:
+    """Measure, some times a second, how many seconds the event loop is late, and tell it."""
 
     async def watch() -> None:
         while True:
             due = time.perf_counter() + _LOOK_S
             await asyncio.sleep(_LOOK_S)
-            metrics.loop_late(max(0.0, time.perf_counter() - due))
+            late_s = max(0.0, time.perf_counter() - due)
+            for one in tell:
+                one(late_s)
 
     watching = asyncio.get_running_loop().create_task(watch())
     try:

@@ -333,6 +333,24 @@ def test_what_was_not_asked_for_is_not_missing(service, approximate, bundle):
     asyncio.run(scenario())
 
 
+def test_suggestions_do_not_hide_how_long_searches_take(service):
+    """They are a hundred times quicker, and a storefront asks for ten of them to a search."""
+
+    async def scenario():
+        async with service() as (client, encoder):
+            encoder.delay_s = 0.05
+            for n in range(6):
+                await searching(client, f"mug {n}")
+            pressure = client.state["engine"]._pressure
+            before = pressure.wait_s
+            assert before > 0.03
+            for _ in range(30):
+                assert (await client.get("/v1/suggest", params={"q": "re"})).status_code == 200
+            assert pressure.wait_s > 0.9 * before
+
+    asyncio.run(scenario())
+
+
 def test_few_searches_are_never_degraded(service, approximate):
     async def scenario():
         async with service(approximate) as (client, encoder):

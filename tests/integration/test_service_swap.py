@@ -649,22 +649,22 @@ def test_a_bundle_beside_answers_who_names_it(client, place, shops):
 def test_a_share_of_searches_goes_to_it_and_each_visitor_stays(client, place, shops):
     assert client.put(f"/v1/bundles/{place.beta}", json={"share": 0.3}).status_code == 200
     assert role(client, place.beta)["share"] == 0.3
-    visitors = [f"visitor-{n}" for n in range(80)]
+    visitors = [f"visitor-{n}" for n in range(60)]
     rounds = [
         [assert_of_one_bundle(shops, search(client, {"X-Visitor-Id": visitor})) for visitor in visitors]
         for _ in range(2)
     ]
     assert rounds[0] == rounds[1]
-    assert rounds[0].count("Beta") / len(visitors) == pytest.approx(0.3, abs=0.2)
-    nameless = [assert_of_one_bundle(shops, search(client)) for _ in range(100)]
-    assert nameless.count("Beta") / len(nameless) == pytest.approx(0.3, abs=0.2)  # 4 sigma
+    assert rounds[0].count("Beta") / len(visitors) == pytest.approx(0.3, abs=0.24)
+    nameless = [assert_of_one_bundle(shops, search(client)) for _ in range(80)]
+    assert nameless.count("Beta") / len(nameless) == pytest.approx(0.3, abs=0.21)  # 4 sigma
     assert search(client, {"X-Visitor-Id": "visitor-1"}, bundle=place.alpha)["index"]["bundle"] == place.alpha
     picture = client.get("/v1/products/p3/images/0").content
     found = {
         client.post("/v1/search/image", files={"image": ("p.jpg", picture)}, headers={"X-Visitor-Id": visitor}).json()[
             "index"
         ]["bundle"]
-        for visitor in visitors[:16]
+        for visitor in visitors[:12]
     }
     assert found == {place.alpha, place.beta}
 
