@@ -132,13 +132,14 @@ def updates(
 
 @main.command()
 @cli.subject_options
+@click.option("--runtime", default="auto", show_default=True, help="Of the encoder, as the service takes it.")
 @cli.effort_options(seconds=6.0)
-def throughput(data_dir: Path, encoder: str, port: int, turns: int, seconds: float, seed: int) -> None:
+def throughput(data_dir: Path, encoder: str, runtime: str, port: int, turns: int, seconds: float, seed: int) -> None:
     """The service over the same work in a bare loop; cached answers over an app that does nothing."""
     from benchmarks import throughput as measured
 
     with cli.subject_of(data_dir, encoder) as subject:
-        cli.keep("throughput", seed, measured.figures(subject, Effort(port, turns, seconds, seed)))
+        cli.keep("throughput", seed, measured.figures(subject, Effort(port, turns, seconds, seed), runtime))
 
 
 @main.command()

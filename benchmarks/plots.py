@@ -4,8 +4,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from matplotlib import rc_context
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, StrMethodFormatter
 
 from benchmarks import record
 
@@ -19,12 +22,21 @@ def draw(folder: Path) -> list[Path]:
     for name, (benchmark, plot) in PLOTS.items():
         figures = record.read(benchmark)
         if figures is not None:
-            figure = Figure(figsize=(5.4, 3.4), layout="constrained")
-            plot(figure.add_subplot(), figures)
             path = folder / f"bench-{name}.svg"
-            figure.savefig(path, metadata={"Date": None})
+            with rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):  # small, and the same each time
+                figure = Figure(figsize=(5.4, 3.4), layout="constrained")
+                plot(figure.add_subplot(), figures)
+                figure.savefig(path, metadata={"Date": None})
             drawn.append(path)
     return drawn
+
+
+def _logarithmic(*axes: Axis) -> None:
+    """Give axes that are logarithmic ticks that read as plain numbers."""
+    for axis in axes:
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axis.set_major_formatter(StrMethodFormatter("{x:,g}"))
+        axis.set_minor_formatter(StrMethodFormatter(""))
 
 
 def _latency(axes: Axes, figures: Figures) -> None:
@@ -34,6 +46,7 @@ def _latency(axes: Axes, figures: Figures) -> None:
         axes.plot(offered, [load[key] for load in loads], marker="o", label=label)
     axes.axvline(figures["saturation_per_s"], color="grey", linestyle=":", label="saturation")
     axes.set(xlabel="offered, requests a second", ylabel="milliseconds from due to answered", yscale="log")
+    _logarithmic(axes.yaxis)
     axes.legend()
 
 
@@ -43,6 +56,7 @@ def _goodput(axes: Axes, figures: Figures) -> None:
     axes.plot([offered for offered, _ in points], [good for _, good in points], marker="o", label="goodput")
     axes.axhline(figures["saturation_per_s"], color="grey", linestyle=":", label="saturation")
     axes.set(xlabel="offered, requests a second", ylabel="answered in time, a second", xscale="log", ylim=(0, None))
+    _logarithmic(axes.xaxis)
     axes.legend()
 
 
@@ -51,6 +65,7 @@ def _peers(axes: Axes, figures: Figures) -> None:
         last = turns[-1]
         axes.plot([p["recall_at_10"] for p in last], [p["single"] for p in last], marker=".", label=name)
     axes.set(xlabel="recall@10", ylabel="single queries a second", yscale="log")
+    _logarithmic(axes.yaxis)
     axes.legend()
 
 
@@ -59,6 +74,7 @@ def _scaling(axes: Axes, figures: Figures) -> None:
         label = f"{recipe}: n^{figures['exponents'][recipe]:.2f}"
         axes.plot([p["vectors"] for p in points], [p["ms"]["p50"] for p in points], marker="o", label=label)
     axes.set(xlabel="vectors", ylabel="milliseconds at recall@10 ≥ 0.95", xscale="log", yscale="log")
+    _logarithmic(axes.yaxis)
     axes.legend()
 
 

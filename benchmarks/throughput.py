@@ -21,6 +21,8 @@ from benchmarks.record import spread
 from benchmarks.server import Server, running, running_service
 from benchmarks.subject import Subject
 from benchmarks.wire import get
+from service.runtimes import on_fastest_runtimes
+from service.settings import Settings
 
 CALLERS = {"text": 32, "image": 16, "cached": 16}  # enough to keep it busy, too few for it to refuse any
 FRESH = {"text": 8_000, "image": 1_200}  # requests of one turn; with fewer than answers, some would be cached
@@ -59,16 +61,25 @@ class Turn:
     cached: float
 
 
-def figures(subject: Subject, effort: Effort) -> dict[str, Any]:
-    """Return every turn and the median ratio for texts, for pictures, and for texts that are cached."""
-    words = bare.read_texts(subject.encoder, subject.bundle, subject.titles[:READ_AHEAD])
+def figures(subject: Subject, effort: Effort, runtime: str = "auto") -> dict[str, Any]:
+    """Return every turn and the median ratio for texts, for pictures, and for texts that are cached.
+
+    Args:
+        subject: what is served.
+        effort: how much is measured.
+        runtime: of the encoder; the service and the bare loop choose by the same rule.
+    """
+    stated = {"data_dir": subject.data_dir, "encoder": subject.encoder_name, "runtime": runtime}
+    encoder, chosen = on_fastest_runtimes(subject.encoder, subject.bundle, Settings.model_validate(stated))
+    words = bare.read_texts(encoder, subject.bundle, subject.titles[:READ_AHEAD])
     pictures = bare.decoded(subject.pictures[:READ_AHEAD])
     paces: dict[str, Paced] = {
-        "text": partial(bare.pace_of_texts, subject.encoder, subject.bundle, words),
-        "image": partial(bare.pace_of_pictures, subject.encoder, subject.bundle, pictures),
+        "text": partial(bare.pace_of_texts, encoder, subject.bundle, words),
+        "image": partial(bare.pace_of_pictures, encoder, subject.bundle, pictures),
     }
-    with running_service(subject.data_dir, subject.encoder_name, effort.port) as server:
-        found: dict[str, Any] = {}
+    flags = ("--runtime", runtime, "--update-log", "off")
+    with running_service(subject.data_dir, subject.encoder_name, effort.port, flags) as server:
+        found: dict[str, Any] = {"runtimes": "torch" if chosen is None else chosen.described()}
         for kind, pace in paces.items():
             asked = [_asked(subject, kind, effort, turn) for turn in range(effort.turns)]
             found[kind] = _summary([asdict(_turn(server, kind, requests, pace, effort)) for requests in asked])

@@ -46,7 +46,7 @@ class Fold:
         self.put = self.changed = self.deleted = 0
         self._held: dict[str, _Held] = {}
         for entry in self._entries():
-            if as_of is None or entry.at > as_of:
+            if entry.kind != Kind.DAMAGED and (as_of is None or entry.at > as_of):
                 held = self._held.setdefault(entry.product_id, _Held())
                 if entry.kind == Kind.PATCH:
                     held.patch = entry.seq

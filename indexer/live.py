@@ -72,17 +72,26 @@ class LiveCatalogue:
         return tail.after(self._bundle.manifest.log_position)
 
     def apply(self, entries: Iterable[Entry]) -> View:
-        """Apply `entries`, in order, and return what the catalogue is now. Applying one twice does no harm."""
+        """Apply `entries`, in order, and return what the catalogue is now. Applying one twice does no harm.
+
+        Raises:
+            ValueError: one of them cannot be applied; then none is.
+        """
         plan = _Plan()
         for entry in entries:
+            if entry.kind == Kind.DAMAGED:
+                msg = f"entry {entry.seq} of the update log cannot be read"
+                raise ValueError(msg)
             if entry.kind == Kind.PATCH:
                 self._patch(plan, entry.product_id, orjson.loads(entry.payload))
                 continue
             self._kill(plan, entry.product_id)
             if entry.kind == Kind.PUT:
                 encoded = EncodedProduct.from_bytes(entry.payload)
-                own = encoded.fingerprint == self._bundle.manifest.encoder.fingerprint
-                plan.added[entry.product_id] = encoded if own else self._encode(encoded)
+                stated = self._bundle.manifest.encoder
+                encoded = encoded if encoded.fingerprint == stated.fingerprint else self._encode(encoded)
+                encoded.expect(stated.dim)
+                plan.added[entry.product_id] = encoded
         self.view = self._view(plan)
         return self.view
 

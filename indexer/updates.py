@@ -11,7 +11,7 @@ import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 import orjson
@@ -22,6 +22,8 @@ from models.product import AttributeValue, Product
 
 Fields = Mapping[str, JsonValue]
 
+_UNIT_TOLERANCE = 0.02  # of a vector's length: float16 of 1,024 dimensions is within a tenth of it
+
 
 class Kind(StrEnum):
     """What a change does to its product."""
@@ -29,6 +31,7 @@ class Kind(StrEnum):
     PUT = "put"  # replaces all of it
     PATCH = "patch"  # changes the fields it states
     DELETE = "delete"
+    DAMAGED = "damaged"  # cannot be read: it changes nothing, and whoever applies it says so
 
 
 class Result(StrEnum):
@@ -79,6 +82,11 @@ class Entry:
     kind: Kind
     version: int
     payload: bytes
+
+    @classmethod
+    def damaged(cls, seq: int) -> Self:
+        """Return what stands for an entry that cannot be read."""
+        return cls(seq, 0.0, "", Kind.DAMAGED, 0, b"")
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,8 +206,19 @@ class EncodedProduct:
 
     @classmethod
     def from_bytes(cls, payload: bytes) -> Self:
-        """Return what `to_bytes` wrote."""
-        stated = orjson.loads(payload)
+        """Return what `to_bytes` wrote.
+
+        Raises:
+            ValueError: it wrote something else.
+        """
+        try:
+            return cls._read(orjson.loads(payload))
+        except (LookupError, TypeError, AttributeError) as error:
+            msg = f"not a product of an update log: {type(error).__name__}: {error}"
+            raise ValueError(msg) from error
+
+    @classmethod
+    def _read(cls, stated: Any) -> Self:  # noqa: ANN401 - as orjson gives it
         text = np.frombuffer(base64.b64decode(stated["text"]), np.float16)
         return cls(
             product=Product.model_validate(stated["product"]),
@@ -209,6 +228,20 @@ class EncodedProduct:
             fingerprint=str(stated["fingerprint"]),
             pictures={name: base64.b64decode(content) for name, content in stated["pictures"].items()},
         )
+
+    def expect(self, dim: int) -> None:
+        """Make sure that the vectors have `dim` dimensions and unit length: others would be served.
+
+        Raises:
+            ValueError: they have not.
+        """
+        if self.text.shape != (dim,):
+            msg = f"vectors of {len(self.text)} dimensions, where the bundle's have {dim}"
+            raise ValueError(msg)
+        lengths = np.linalg.norm(np.vstack([self.text[None, :], self.images]).astype(np.float32), axis=1)
+        if not (np.abs(lengths - 1.0) < _UNIT_TOLERANCE).all():  # NaN is not, either
+            msg = "vectors that are not of unit length"
+            raise ValueError(msg)
 
 
 def _text(content: bytes) -> str:

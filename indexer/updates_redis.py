@@ -223,14 +223,18 @@ def _state(text: bytes | str | None) -> State:
 
 
 def _entry(key: bytes, fields: dict[bytes, bytes]) -> Entry:
-    return Entry(
-        seq=int(key.partition(b"-")[0]),
-        at=float(fields[b"at"]),
-        product_id=_decoded(fields[b"id"]),
-        kind=Kind(_decoded(fields[b"kind"])),
-        version=int(fields[b"version"]),
-        payload=fields[b"payload"],
-    )
+    seq = int(key.partition(b"-")[0])
+    try:
+        return Entry(
+            seq=seq,
+            at=float(fields[b"at"]),
+            product_id=_decoded(fields[b"id"]),
+            kind=Kind(_decoded(fields[b"kind"])),
+            version=int(fields[b"version"]),
+            payload=fields[b"payload"],
+        )
+    except (KeyError, ValueError):  # somebody else's, or damaged
+        return Entry.damaged(seq)
 
 
 def _decoded(text: bytes | str | None) -> str:

@@ -202,9 +202,14 @@ def _read(db: sqlite3.Connection, after: int, limit: int) -> list[Entry]:
         "SELECT seq, at, product_id, kind, version, payload FROM entries WHERE seq > ? ORDER BY seq LIMIT ?",
         (after, limit),
     )
-    return [
-        Entry(seq, at, product_id, Kind(kind), version, payload) for seq, at, product_id, kind, version, payload in rows
-    ]
+    return [_entry(*row) for row in rows]
+
+
+def _entry(seq: int, at: float, product_id: str, kind: str, version: int, payload: bytes) -> Entry:
+    try:
+        return Entry(seq, at, product_id, Kind(kind), version, payload)
+    except ValueError:
+        return Entry.damaged(seq)
 
 
 def _whole(db: sqlite3.Connection, product_id: str) -> Entry | None:
@@ -212,7 +217,7 @@ def _whole(db: sqlite3.Connection, product_id: str) -> Entry | None:
         "SELECT seq, at, product_id, kind, version, payload FROM entries WHERE product_id = ? AND kind = ?",
         (product_id, Kind.PUT.value),
     ).fetchone()
-    return None if row is None else Entry(row[0], row[1], row[2], Kind(row[3]), row[4], row[5])
+    return None if row is None else _entry(*row)
 
 
 def _trim(db: sqlite3.Connection, through: float) -> int:

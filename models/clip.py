@@ -10,7 +10,7 @@ import logging
 import pickle
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
@@ -52,10 +52,12 @@ class Towers:
     Attributes:
         text: `(n, context) int64` on the model's device to `(n, d) float32`, not normalised.
         image: `(n, h, w, 3) uint8` on the model's device to `(n, d) float32`, not normalised.
+        found: what is known of how they run and why, as plain values; nothing for the backbone itself.
     """
 
     text: Tower
     image: Tower
+    found: Mapping[str, object] = field(default_factory=dict)
 
 
 _SCHEMAS: list[object] = []  # keeps the schemas below registered

@@ -39,6 +39,11 @@ class ClipEncoder:
         """The model itself, in torch."""
         return self._backbone
 
+    @property
+    def towers(self) -> Towers:
+        """What reads its words and images."""
+        return self._towers
+
     def with_towers(self, towers: Towers) -> Self:
         """Return this encoder, its texts and images read by `towers`."""
         other = copy.copy(self)

@@ -247,6 +247,11 @@ class EiClipEncoder:
         """The model under the entities, in torch."""
         return self._model.backbone
 
+    @property
+    def towers(self) -> Towers:
+        """What reads its words and images."""
+        return self._towers
+
     def with_towers(self, towers: Towers) -> Self:
         """Return this encoder, its words and images read by `towers`."""
         other = copy.copy(self)

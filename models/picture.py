@@ -9,6 +9,7 @@ and the number of parts and JPEG scans. Resizing and normalising are left to the
 `indexer.fetch`.
 """
 
+import contextlib
 import io
 from dataclasses import dataclass
 
@@ -73,7 +74,8 @@ def decode_picture(data: bytes, limits: PictureLimits = DEFAULT_LIMITS) -> Image
 
 def _decode(file: PictureFile, limits: PictureLimits) -> Image.Image:
     try:
-        with Image.open(io.BytesIO(file.data), formats=[file.kind]) as opened:
+        # Closing lets go of its pixels, too; leaving it to the error of a damaged one would keep them.
+        with contextlib.closing(Image.open(io.BytesIO(file.data), formats=[file.kind])) as opened:
             check_pixels(*opened.size, limits.max_pixels)
             if file.kind == "JPEG":
                 opened.draft(None, (_DRAFT_SIDE, _DRAFT_SIDE))

@@ -125,6 +125,11 @@ class Follower:
                 _log.warning("log_unavailable", error=str(error))
             self._available = False
             return 0.0
+        except Exception:  # noqa: BLE001 - the thread's boundary: it tries again, and `degraded` tells
+            if self._available:
+                _log.exception("log_unreadable")
+            self._available = False
+            return 0.0
         if not self._available:
             _log.info("log_available_again")
         self._available = True

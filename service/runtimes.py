@@ -4,6 +4,7 @@ Measuring and choosing is done in `models.runtime`; here is what it is measured 
 with each runtime's vectors, and the line that says what came of it.
 """
 
+from collections.abc import Mapping
 from typing import Final, cast, get_args
 
 import numpy as np
@@ -17,7 +18,7 @@ from models.picture import decode_picture
 from models.product import TextField, canonical_text
 from models.runtime.choose import Chosen, Overlap, Terms
 from models.runtime.encoders import Place, Probes, TowerEncoder, missing, with_fastest
-from models.runtime.names import CANDIDATES, RuntimeChoice, TowerKind
+from models.runtime.names import CANDIDATES, RuntimeChoice, RuntimeName, TowerKind
 from service.errors import StartupError
 from service.settings import Settings, flag, variable
 
@@ -54,6 +55,14 @@ def on_fastest_runtimes(encoder: Encoder, bundle: Bundle, settings: Settings) ->
     faster, chosen = with_fastest(encoder, probes_of(encoder, bundle, settings), choice, place, terms)
     _say(chosen, choice)
     return faster, chosen
+
+
+def running(encoder: Encoder) -> dict[str, str]:
+    """Return the runtime of each tower of an encoder, tower to name; nothing for one without towers."""
+    if not isinstance(encoder, TowerEncoder):
+        return {}
+    found = cast("Mapping[str, Mapping[str, str]]", encoder.towers.found)
+    return {str(kind): found[kind]["runtime"] if kind in found else str(RuntimeName.TORCH) for kind in TowerKind}
 
 
 def _say(chosen: Chosen, choice: RuntimeChoice) -> None:

@@ -9,9 +9,9 @@ import hashlib
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, Final
+from typing import Annotated, ClassVar, Final
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from indexer.searchable import Searchable
 from indexer.view import View
@@ -52,9 +52,9 @@ class Version:
 
     def close(self) -> None:
         """Follow no more. What is being answered from it goes on."""
-        follower, self.follower = self.follower, None  # which lead to each other: both would outlive their last use
-        if follower is not None:
-            follower.close()
+        if self.follower is not None:
+            self.follower.close()
+            self.follower = None  # they lead to each other: both would outlive their last use
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,8 @@ class Beside:
         share: Of the searches that name no bundle, how many it answers, 0 to 1.
         shadow: Of the searches that the primary one answers, how many it answers as well, to be compared, 0 to 1.
     """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     share: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.0
     shadow: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.0

@@ -21,7 +21,7 @@ from models.runtime.deciding import MIN_GAIN, Outcome, Trial, decide
 from models.runtime.names import CANDIDATES, RuntimeChoice, RuntimeName, RuntimeUnavailableError, TowerKind
 from models.runtime.opening import Source, device_of
 
-BUDGET_S: Final = 15.0  # of measuring one tower; a small model takes half a second of it
+BUDGET_S: Final = 15.0  # of measuring one tower; a small model takes a third of a second
 _ONES: Final = 5  # items timed one by one
 _BATCHES: Final = 3  # full batches timed
 _HOPELESS: Final = 3.0  # times the fastest so far, on one item: not worth looking further
@@ -49,7 +49,7 @@ class Terms:
     Attributes:
         overlap: the share, in 0..1, of the ten nearest to torch's vectors `(n, d)` that are also the ten nearest to
             another runtime's; None takes cosines to be enough.
-        budget_s: seconds of measuring after which no further runtime of a tower is tried.
+        budget_s: seconds of measuring, torch's not counted, after which no further runtime of a tower is tried.
     """
 
     overlap: Overlap | None = None
@@ -122,18 +122,20 @@ class _Bench:
 
     @torch.inference_mode()
     def best(self) -> tuple[Tower, tuple[Outcome, ...]]:
-        """Return the tower to use and what became of each runtime; the others are let go of as they lose."""
-        used = self.source.open(RuntimeName.TORCH, self.kind, self.work.max_batch)
+        """Return the tower to use and what became of each runtime."""
+        eager = self.source.open(RuntimeName.TORCH, self.kind, self.work.max_batch)
         if not len(self.work.items):
-            return used, self._decide([Trial(RuntimeName.TORCH)])
-        self.exact = self._vectors(used)
-        trials = [self._timed(Trial(RuntimeName.TORCH, cosine=1.0), used)]
+            return eager, self._decide([Trial(RuntimeName.TORCH)])
+        self.exact = self._vectors(eager)
+        trials, towers = [self._timed(Trial(RuntimeName.TORCH, cosine=1.0), eager)], {RuntimeName.TORCH: eager}
+        self.left_s = self.terms.budget_s  # what torch took is not counted: there must be something to compare with
         for name in self._candidates():
             trial, tower = self._tried(name, trials)
             trials.append(trial)
-            if tower is not None and self._decide(trials)[-1].chosen:
-                used = tower
-        return used, self._decide(trials)
+            if tower is not None and trial.exact:
+                towers[name] = tower
+        outcomes = self._decide(trials)
+        return towers[next(outcome.runtime for outcome in outcomes if outcome.chosen)], outcomes
 
     def _candidates(self) -> list[RuntimeName]:
         """Return the runtimes to try; those for other devices only if they were asked for by name."""

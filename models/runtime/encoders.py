@@ -1,7 +1,7 @@
 """Encoders whose towers can be run another way, and putting one on the runtime that is fastest here."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, Self, runtime_checkable
 
@@ -23,6 +23,11 @@ class TowerEncoder(Encoder, Protocol):
     @property
     def backbone(self) -> Backbone:
         """The model in torch."""
+        ...
+
+    @property
+    def towers(self) -> Towers:
+        """What reads its words and images."""
         ...
 
     def with_towers(self, towers: Towers) -> Self:
@@ -77,4 +82,4 @@ def with_fastest(
     }
     source = Source(backbone, encoder.fingerprint, Artefacts(place.folder), place.threads)
     chosen = choose(source, work, choice, terms)
-    return encoder.with_towers(chosen.towers), chosen
+    return encoder.with_towers(replace(chosen.towers, found=chosen.described())), chosen

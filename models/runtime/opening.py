@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import version
+from importlib import import_module
 from importlib.util import find_spec
 
 import torch
@@ -83,14 +83,14 @@ class Source:
         return tower_of(open_onnx(model, threads), self.backbone, kind)
 
     def _exported(self, kind: TowerKind) -> bytes:
-        recipe = self._recipe(f"{kind}-{RuntimeName.ONNX}", "torch", "open_clip_torch")
+        recipe = self._recipe(f"{kind}-{RuntimeName.ONNX}", "torch", "open_clip")
         return self.artefacts.kept(recipe, partial(export, self.backbone, kind))
 
     def _quantised(self, name: RuntimeName, kind: TowerKind) -> bytes:
-        recipe = self._recipe(f"{kind}-{name}", "torch", "open_clip_torch", "onnxruntime")
+        recipe = self._recipe(f"{kind}-{name}", "torch", "open_clip", "onnxruntime")
         signed = name is RuntimeName.ONNX_INT8
         return self.artefacts.kept(recipe, lambda: quantise(self._exported(kind), signed=signed))
 
-    def _recipe(self, name: str, *packages: str) -> Recipe:
-        versions = {"graph": str(GRAPH), **{package: version(package) for package in packages}}
-        return Recipe(self.fingerprint, name, versions)
+    def _recipe(self, name: str, *modules: str) -> Recipe:
+        versions = {module: str(import_module(module).__version__) for module in modules}
+        return Recipe(self.fingerprint, name, {"graph": str(GRAPH), **versions})

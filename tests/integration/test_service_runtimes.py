@@ -14,7 +14,7 @@ from indexer.manifest import QueryKind
 from models.clip_encoder import ClipEncoder
 from models.runtime.names import RuntimeName, TowerKind
 from service.errors import StartupError
-from service.runtimes import FOLDER, on_fastest_runtimes, overlap_in, probes_of
+from service.runtimes import FOLDER, on_fastest_runtimes, overlap_in, probes_of, running
 from service.settings import Settings
 
 
@@ -92,6 +92,9 @@ class TestChoice:
         np.testing.assert_allclose(faster.encode_texts(["red top"]), encoder.encode_texts(["red top"]), atol=1e-5)
         assert faster.fingerprint == bundle.manifest.encoder.fingerprint
         assert len(list((tmp_path / FOLDER).iterdir())) == 2
+        assert running(encoder) == {"text": "torch", "image": "torch"}
+        assert running(faster) == {"text": "onnx", "image": "onnx"}
+        assert faster.towers.found == chosen.described()
 
     def test_torch_measures_nothing(self, towered, tmp_path):
         encoder, bundle = towered
@@ -102,6 +105,7 @@ class TestChoice:
     def test_an_encoder_without_towers_is_left_alone(self, weightless, towered, tmp_path, runtime):
         encoder = weightless()
         assert on_fastest_runtimes(encoder, towered[1], settings_of(tmp_path, runtime=runtime)) == (encoder, None)
+        assert running(encoder) == {}
 
     def test_a_runtime_that_is_not_there_ends_the_start(self, towered, tmp_path):
         encoder, bundle = towered

@@ -177,10 +177,13 @@ class TestMeasured:
         np.testing.assert_array_equal(other.encode_texts(TEXTS), encoder.encode_texts(TEXTS))
 
     def test_nothing_more_is_tried_when_the_time_is_over(self, mini, probes, folder):
-        _, chosen = with_fastest(mini, probes, RuntimeChoice.ONNX, Place(folder, threads=1), Terms(budget_s=1e-6))
-        [first, late] = chosen.outcomes[TowerKind.TEXT]
-        assert (first.chosen, set(first.trial.ms)) == (True, {1, 16})
-        assert late.reason == "the time for measuring was over"
+        _, chosen = with_fastest(mini, probes, RuntimeChoice.AUTO, Place(folder, threads=1), Terms(budget_s=1e-6))
+        for kind in TowerKind:
+            first, second, *_, last = [outcome.trial for outcome in chosen.outcomes[kind]]
+            assert (first.runtime, second.runtime) == (RuntimeName.TORCH, RuntimeName.ONNX_INT8)
+            assert set(first.ms) == {1, 16 if kind is TowerKind.TEXT else 4}
+            assert second.ms  # one is tried, however long torch took
+            assert (last.runtime, last.failed) == (RuntimeName.ONNX, "the time for measuring was over")
 
     def test_without_pictures_their_tower_stays_as_it_is(self, mini, folder):
         _, chosen = with_fastest(mini, Probes(["red"], [], 4, 4), RuntimeChoice.ONNX, Place(folder, threads=1))
