@@ -90,9 +90,10 @@ def create_app(
         ],
         form_limits={"max_files": 1, "max_fields": 64, "max_part_size": 1 << 20},
     )
-    problems.install(app)
-    for routes in (search, products, bundles, health):
-        app.include_router(routes.router)
+    routers = [routes.router for routes in (search, products, bundles, health)]
+    problems.install(app, [route for router in routers for route in router.routes])
+    for router in routers:
+        app.include_router(router)
     app.frontend("/", directory=STOREFRONT, fallback=None)
     document(app)
     return app

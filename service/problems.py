@@ -13,6 +13,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import BaseRoute, Match
 from starlette.types import Receive, Scope, Send
 
 from service.errors import PROBLEMS, FieldError, ProblemType, ServiceError
@@ -142,8 +143,21 @@ async def answer_service_error(request: Request, error: ServiceError) -> Respons
 
 
 async def answer_http_exception(request: Request, error: HTTPException) -> Response:
-    """Answer a status the framework raised, keeping its headers (`Allow` of a 405)."""
-    return from_http_exception(error).response(request_id_of(request), error.headers)
+    """Answer a status the framework raised, keeping its headers; a 405 names every method of its path."""
+    headers = dict(error.headers or {})
+    if error.status_code == http.HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(sorted(_methods_of(request))) or headers.get("Allow", "")
+    return from_http_exception(error).response(request_id_of(request), headers)
+
+
+def _methods_of(request: Request) -> set[str]:
+    """Return the methods of all routes of a path: the framework itself names those of the first."""
+    found: set[str] = set()
+    for route in request.app.state.api_routes:
+        match, _ = route.matches(request.scope)
+        if match is not Match.NONE:
+            found |= getattr(route, "methods", None) or set()
+    return found
 
 
 async def answer_validation_error(request: Request, error: RequestValidationError) -> Response:
@@ -157,8 +171,9 @@ def unexpected(request_id: str) -> Response:
     return problem(ProblemType.INTERNAL, detail).response(request_id)
 
 
-def install(app: FastAPI) -> None:
-    """Give `app` the handlers of this module; unforeseen exceptions are the request context's to answer."""
+def install(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
+    """Give `app`, which has these routes, the handlers of this module; what nobody foresaw is not theirs to answer."""
+    app.state.api_routes = tuple(routes)
     app.exception_handler(ServiceError)(answer_service_error)
     app.exception_handler(HTTPException)(answer_http_exception)
     app.exception_handler(RequestValidationError)(answer_validation_error)
