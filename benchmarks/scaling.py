@@ -21,7 +21,7 @@ from indexer.index import FaissIndex
 SIZES = (10_000, 31_623, 100_000, 316_228, 1_000_000)
 RECIPES = ("ivf", "hnsw")
 TARGET, K, NQ = 0.95, 10, 500
-WIDTHS = tuple(sorted({round(2 ** (power / 2)) for power in range(23)}))  # 1 to 2,048, each about 1.4 times the last
+WIDTHS = tuple(sorted({round(2 ** (power / 4)) for power in range(45)}))  # 1 to 2,048, each about 1.2 times the last
 PASSES = 3  # over all queries; the fastest of each query's times counts
 
 

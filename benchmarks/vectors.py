@@ -1,19 +1,20 @@
 """Vectors with the structure of embeddings, in any number: noise has no neighbours worth finding.
 
-Rows lie near a curved surface of 24 dimensions, more densely about some of its points than elsewhere. Locally they
-have 15 to 22 (by the estimator of Levina and Bickel, NIPS 2004), pictures and titles of shops 4 to 8, so
-that searching these is the harder of the two. Row i is the same however many rows are made.
+Rows lie near a curved surface of 8 dimensions, more densely about some of its points than elsewhere. They are made
+like the vectors of Myntra's pictures by a model of this project: of as many rows (4,616), the local dimension (Levina
+and Bickel, NIPS 2004) is 8.3 where those have 7.4, the median distance to the nearest other row 0.53 (0.51), and to the
+tenth 0.71 (0.70). Row i is the same however many rows are made.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
 BLOCK = 10_000
-DIMENSIONS = 24  # of the surface
+DIMENSIONS = 8  # of the surface
 CENTRES = 64
-SPREAD = 0.7  # about a centre, of the centres' own
+SPREAD = 0.5  # about a centre, of the centres' own
 BEND = 1.5
-NOISE = 0.3  # of a vector's length, in all directions
+NOISE = 0.2  # of a vector's length, in all directions
 
 Half = NDArray[np.float16]
 Floats = NDArray[np.float32]

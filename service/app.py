@@ -31,6 +31,7 @@ from service.query import Query, TextPart
 from service.readiness import Readiness, probe_row
 from service.release import release
 from service.results import Results
+from service.runtimes import running
 from service.search import SearchEngine
 from service.served import open_artefacts, serve, shake_hands
 from service.settings import Settings
@@ -142,6 +143,7 @@ async def _open(
     encoder, bundle = await asyncio.to_thread(open_artefacts, settings) if artefacts is None else artefacts
     del artefacts
     shake_hands(encoder, bundle)
+    metrics.encoding(running(encoder))
     cache = open_cache(settings)
     closing.push_async_callback(cache.close)
     pictures = PictureReader(settings, metrics)

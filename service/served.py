@@ -15,6 +15,7 @@ from models.entities import EntityLinker
 from service.cache import Cache
 from service.errors import StartupError
 from service.filters import Filters
+from service.runtimes import on_fastest_runtimes
 from service.settings import Settings
 from service.telemetry import Metrics
 from service.terms import TermsCache
@@ -83,7 +84,7 @@ def check_name(path: Path, bundle: Bundle) -> None:
 
 
 def open_artefacts(settings: Settings) -> tuple[Encoder, Bundle]:
-    """Load the encoder and the published bundle that `settings` name.
+    """Load the encoder and the published bundle that `settings` name; the encoder on the runtimes fastest here.
 
     Raises:
         StartupError: there is none, one of them is damaged, or they do not belong together.
@@ -99,4 +100,4 @@ def open_artefacts(settings: Settings) -> tuple[Encoder, Bundle]:
     except (BundleError, CheckpointError) as error:
         raise StartupError(str(error)) from error
     shake_hands(encoder, bundle)
-    return encoder, bundle
+    return on_fastest_runtimes(encoder, bundle, settings)[0], bundle

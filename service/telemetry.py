@@ -70,6 +70,7 @@ class Metrics:
         self._batch_seconds = self._histogram("batch_duration_seconds", "Time of a batch.", _SECONDS, "kind")
         self._cache = self._counter("cache_lookups", "Lookups of query vectors.", "result")
         self._results = self._counter("result_cache_lookups", "Lookups of whole answers.", "result")
+        self._runtimes = self._gauge("encoder_runtime_info", "1 for what a tower runs on.", "tower", "runtime")
         self._swaps = self._counter("swaps", "Bundles that were to be served.", "outcome")
         self._shadow = self._histogram(
             "shadow_overlap_ratio", "Of the first ten hits, how many a shadow has, too.", _SHARES, "bundle"
@@ -172,6 +173,11 @@ class Metrics:
     def degraded(self, part: str) -> None:
         """Count one answer that went without `part`."""
         self._degraded.labels(part).inc()
+
+    def encoding(self, runtimes: Mapping[str, str]) -> None:
+        """Say on what each tower of the encoder runs, tower to runtime."""
+        for tower, runtime in runtimes.items():
+            self._runtimes.labels(tower, runtime).set(1)
 
     def swap(self, outcome: str) -> None:
         """Count one bundle that was to be served: `swapped` or `refused`."""

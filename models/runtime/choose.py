@@ -19,11 +19,12 @@ from models.encoder import Vectors
 from models.encoding import blocks
 from models.runtime.deciding import MIN_GAIN, Outcome, Trial, decide
 from models.runtime.names import CANDIDATES, RuntimeChoice, RuntimeName, RuntimeUnavailableError, TowerKind
-from models.runtime.opening import Source, device_of
+from models.runtime.opening import Source, device_of, why_not
 
 BUDGET_S: Final = 15.0  # of measuring one tower; a small model takes a third of a second
 _ONES: Final = 5  # items timed one by one
 _BATCHES: Final = 3  # full batches timed
+_LONG_S: Final = 1.5  # of timing one thing: longer, and it is timed no further
 _HOPELESS: Final = 3.0  # times the fastest so far, on one item: not worth looking further
 
 Overlap = Callable[[TowerKind, Vectors, Vectors], float]
@@ -149,8 +150,9 @@ class _Bench:
         """Return what is found out about a runtime, and its tower if it runs."""
         if name is RuntimeName.ONNX_UINT8 and any(t.exact for t in before if t.runtime is RuntimeName.ONNX_INT8):
             return Trial(name, failed=f"not needed: {RuntimeName.ONNX_INT8} is exact here"), None
-        if self.left_s <= 0:
-            return Trial(name, failed="the time for measuring was over"), None
+        missing = why_not(name, self.source.backbone.device)
+        if missing is not None or self.left_s <= 0:
+            return Trial(name, failed=missing or "the time for measuring was over"), None
         began = time.perf_counter()
         try:
             tower = self.source.open(name, self.kind, self.work.max_batch)
@@ -188,15 +190,15 @@ class _Bench:
         return self._median_ms(tower, items)
 
     def _median_ms(self, tower: Tower, inputs: Sequence[Tensor]) -> float:
-        """Return the median milliseconds of a call; once the time is over, of fewer calls, but of one at least."""
+        """Return the median milliseconds of a call, of fewer calls where they take long, but of one at least."""
         spent: list[float] = []
         for given in inputs:
             began = time.perf_counter()
             tower(given).cpu()
             spent.append(time.perf_counter() - began)
-            self.left_s -= spent[-1]
-            if self.left_s <= 0:
+            if sum(spent) > min(_LONG_S, self.left_s):
                 break
+        self.left_s -= sum(spent)
         return median(spent) * 1000
 
     def _vectors(self, tower: Tower) -> Vectors:

@@ -43,7 +43,7 @@ def run_module(*arguments: str) -> None:
 def environment() -> dict[str, str]:
     """The environment of this run without settings of the service that someone may have exported."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("CATALENS_")}
-    return {**kept, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+    return {**kept, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "CATALENS_RUNTIME": "torch"}
 
 
 @dataclass(frozen=True)

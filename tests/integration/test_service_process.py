@@ -47,7 +47,7 @@ def published(tmp_path_factory, support):
 
 
 def test_artefacts_are_opened_only_when_they_belong_together(published, tmp_path, support):
-    settings = Settings(data_dir=published / "data", encoder=str(published / "model"), device="cpu")
+    settings = Settings(data_dir=published / "data", encoder=str(published / "model"), device="cpu", runtime="torch")
     encoder, bundle = open_artefacts(settings)
     with bundle:
         assert bundle.manifest.encoder.fingerprint == encoder.fingerprint
@@ -64,7 +64,7 @@ def test_a_damaged_bundle_is_not_served(published, tmp_path):
     damaged = bytearray((bundle / "text.faiss").read_bytes())
     damaged[len(damaged) // 2] ^= 1
     (bundle / "text.faiss").write_bytes(damaged)
-    settings = Settings(data_dir=copy, encoder=str(published / "model"), device="cpu")
+    settings = Settings(data_dir=copy, encoder=str(published / "model"), device="cpu", runtime="torch")
     with pytest.raises(StartupError, match=r"text\.faiss"):
         open_artefacts(settings)
 
@@ -76,7 +76,7 @@ class Service:
         clean = {name: value for name, value in os.environ.items() if not name.startswith("CATALENS_")}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "service", "--port", "0", "--device", "cpu", *map(str, flags)],
-            cwd=ROOT, env={**clean, "OMP_NUM_THREADS": "1", **environ}, stderr=subprocess.PIPE, text=True,
+            cwd=ROOT, env={**clean, "OMP_NUM_THREADS": "1", "CATALENS_RUNTIME": "torch", **environ}, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         self.lines = []
         self._reader = threading.Thread(target=self._read, daemon=True)

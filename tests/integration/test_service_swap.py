@@ -31,6 +31,7 @@ import indexer.build
 from indexer.build import BuildOptions, build
 from indexer.bundle import FILES, Bundle
 from indexer.evaluate import measure
+from indexer.live import LiveCatalogue
 from indexer.manifest import MANIFEST, Manifest, record_file
 from indexer.publish import history, publish
 from service import following
@@ -390,8 +391,14 @@ def test_updates_are_seen_in_every_bundle_whenever_they_came(service, place):
 
 
 def test_what_was_acknowledged_is_seen_across_swaps_by_every_reader(service, place, monkeypatch):
-    """Followers that pause long are seldom at the same place when one takes over from the other."""
-    monkeypatch.setattr(following, "_PAUSE_S", (0.15, 0.15))
+    """One of the two is slow at applying updates, and so behind when it is to take over from the other."""
+    whole = LiveCatalogue.apply
+
+    def slowly(catalogue, entries):
+        time.sleep(0.15 if catalogue._bundle.path.name == place.beta else 0)
+        return whole(catalogue, entries)
+
+    monkeypatch.setattr(LiveCatalogue, "apply", slowly)
     with service(update_log="file") as client:
         stopping, acknowledged, stale = threading.Event(), [0.0], []
 

@@ -51,7 +51,7 @@ from service.app import create_app
 from service.served import open_artefacts
 from service.settings import Settings
 
-encoder, bundle = open_artefacts(Settings(data_dir=sys.argv[1], encoder=sys.argv[2], device="cpu"))
+encoder, bundle = open_artefacts(Settings(data_dir=sys.argv[1], encoder=sys.argv[2], device="cpu", runtime="torch"))
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 for line in sys.stdin.buffer:
     asked = orjson.loads(line)
@@ -157,7 +157,7 @@ def start(nursery, published, tmp_path_factory):
 
     def run(*flags):
         log = logs / f"service-{len(services)}.log"
-        fixed = ("--encoder", published / "model", "--device", "cpu", "--port", 0, "--drain-ms", 0)
+        fixed = ("--encoder", published / "model", "--device", "cpu", "--port", 0, "--drain-ms", 0, "--runtime", "torch")
         services.append(Service(nursery([*fixed, *flags], log), log))
         return services[-1]
 
