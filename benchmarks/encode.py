@@ -8,11 +8,13 @@ the machine does meets them all alike: read the ratios.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 
 from PIL.Image import Image
 
-from benchmarks.record import OUT, spread, timed_ms
+from benchmarks.record import spread, timed_ms
 from models.encoder import Encoder, Vectors
 from models.runtime.artefacts import Artefacts
 from models.runtime.encoders import TowerEncoder
@@ -43,7 +45,8 @@ def runtime_figures(
     """Return the same of every runtime, how many times as fast as torch it is, and its smallest cosine with torch."""
     rows: dict[str, object] = {}
     for kind in TowerKind:
-        encoders, unavailable = _on_runtimes(encoder, kind)
+        with TemporaryDirectory() as folder:
+            encoders, unavailable = _on_runtimes(encoder, kind, Path(folder))
         rows[f"{kind}_unavailable"] = unavailable
         for batch in RUNTIME_BATCHES:
             some_texts = [texts[i % len(texts)] for i in range(batch)]
@@ -58,9 +61,11 @@ def runtime_figures(
     return rows
 
 
-def _on_runtimes(encoder: TowerEncoder, kind: TowerKind) -> tuple[dict[str, TowerEncoder], dict[str, str]]:
+def _on_runtimes(
+    encoder: TowerEncoder, kind: TowerKind, folder: Path
+) -> tuple[dict[str, TowerEncoder], dict[str, str]]:
     """Return the encoder with one tower on each runtime, torch first, and why there is none on the others."""
-    source = Source(encoder.backbone, encoder.fingerprint, Artefacts(OUT / "runtimes"))
+    source = Source(encoder.backbone, encoder.fingerprint, Artefacts(folder))
     own = encoder.backbone.towers
     encoders, unavailable = {}, {}
     for name in RuntimeName:

@@ -135,13 +135,19 @@ def summed_up(turns: Sequence[tuple[Phase, Phase]], ids: Mapping[str, int]) -> d
     phases = [phase for turn in turns for phase in turn]
     spans = [span for phase in phases for span in phase.swaps]
     rows = [_row(calm, busy) for calm, busy in turns]
-    judged = [_judged(body, ids) for phase in phases for body in phase.run.bodies if body]
+    judged = [
+        _judged(body, ids)
+        for phase in phases
+        for body, status in zip(phase.run.bodies, phase.run.status, strict=True)
+        if status == 200
+    ]
     return {
         "swaps": len(spans),
         "swap_ms": percentiles([(ended - begun) * 1e3 for begun, ended in spans]),
         "answers": len(judged),
         "bundles_seen": len({bundle for bundle, _ in judged}),
         "mixed_answers": sum(not pure for _, pure in judged),
+        "statuses": sorted({int(status) for phase in phases for status in phase.run.status}),
         "errors": sum(int((phase.run.status != 200).sum()) for phase in phases),
         "generator_kept_up": all(phase.run.kept_up for phase in phases),
         "turns": rows,

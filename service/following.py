@@ -83,8 +83,15 @@ class Follower:
         return 0 if self._place is None else self._place.seq
 
     def start(self) -> None:
-        """Apply what is there already, as far as the log can be reached, and go on in the thread."""
-        while self._step(0.0):
+        """Apply what is there already, as far as the log can be reached, and go on in the thread.
+
+        What comes meanwhile is the thread's: it may come faster than it is applied.
+        """
+        try:
+            end = self._log.tail().seq
+        except LogUnavailableError:
+            end = 0
+        while self._step(0.0) and self.applied < end:
             pass
         self._thread.start()
 

@@ -10,8 +10,8 @@ published to `indexer.publish`.
 import asyncio
 import ctypes
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -228,24 +228,32 @@ class Swapper:
         before = self._versions.primary
         if before is version:
             return
-        await self._catch_up(version)
-        beside = {name: stated for name, stated in self._versions.beside.items() if name != version.id}
-        self._versions.change(version, beside)
+        async with self._caught_up(version):
+            beside = {name: stated for name, stated in self._versions.beside.items() if name != version.id}
+            self._versions.change(version, beside)
         report_of(version, before, self._metrics)
         self._metrics.swap("swapped")
         self._forget(version.id)
         _log.info("bundle_swapped", bundle=version.id, before=before.id, products=version.served.bundle.count)
         self._retire(before)
 
-    async def _catch_up(self, version: Version) -> None:
-        """Wait until a version has applied all that the primary one has; not for ever, should the log be gone."""
+    @asynccontextmanager
+    async def _caught_up(self, version: Version) -> AsyncIterator[None]:
+        """Within the context, a version is no older than what anyone was told is seen; it is to be served there.
+
+        From now on nobody is told of an update before this version has it, too; what they were told of before is waited
+        for, but not for ever, should the log be gone.
+        """
         before = self._versions.primary.follower
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_CATCH_UP_S):
-                while version.follower is not None and before is not None:
-                    if version.follower.applied >= before.applied:
-                        return
-                    await version.follower.reach(before.applied)
+        self._versions.coming = version
+        try:
+            if version.follower is not None and before is not None:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_CATCH_UP_S):
+                        await version.follower.reach(before.applied)
+            yield
+        finally:
+            self._versions.coming = None
 
     async def _arrange(self, roles: Mapping[str, Beside], *, strict: bool) -> None:
         """Serve these beside the primary one; `strict`: or none of them, if one cannot be."""
@@ -255,8 +263,9 @@ class Swapper:
             try:
                 if strict or self._is_news(name):
                     version = await self._opened(self._folder(name))
-                    await self._catch_up(version)
-                    beside[name] = (version, role)
+                    async with self._caught_up(version):
+                        beside[name] = (version, role)
+                        self._versions.change(self._versions.primary, {**self._versions.beside, **beside})
                     self._forget(name)
             except (RefusedBundleError, NotFoundError) as error:
                 if strict:

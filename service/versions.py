@@ -77,9 +77,11 @@ class Versions:
 
     Attributes:
         refused: What should be served but cannot be, and why, by bundle.
+        coming: What is about to be served: whoever waits for an update waits for this one, too.
     """
 
     def __init__(self, primary: Version) -> None:
+        self.coming: Version | None = None
         self.refused: dict[str, str] = {}
         self._all: tuple[Version, Mapping[str, tuple[Version, Beside]]] = (primary, {})
 
@@ -140,13 +142,14 @@ class Versions:
         return [version for version, role in self.beside.values() if role.shadow and _point(None) < role.shadow]
 
     async def reach(self, seq: int) -> None:
-        """Wait until all that is served has applied the entry of this number of the log."""
+        """Wait until all that is served, or about to be, has applied the entry of this number of the log."""
         while behind := [follower for follower in self._followers if follower.applied < seq]:
             await asyncio.gather(*(follower.reach(seq) for follower in behind))
 
     @property
     def _followers(self) -> list[Follower]:
-        followers = [version.follower for version in self.all]
+        versions = self.all if self.coming is None else (*self.all, self.coming)
+        followers = [version.follower for version in versions]
         return [follower for follower in followers if follower is not None and not follower.closed]
 
     @property

@@ -390,8 +390,9 @@ def test_updates_are_seen_in_every_bundle_whenever_they_came(service, place):
         assert price(client) == 4.5
 
 
-def test_what_was_acknowledged_is_seen_across_swaps_by_every_reader(service, place, monkeypatch):
-    """One of the two is slow at applying updates, and so behind when it is to take over from the other."""
+@pytest.fixture
+def slow_beta(place, monkeypatch):
+    """Beta is slow at applying updates, and so behind when it is to take over from Alpha."""
     whole = LiveCatalogue.apply
 
     def slowly(catalogue, entries):
@@ -399,16 +400,19 @@ def test_what_was_acknowledged_is_seen_across_swaps_by_every_reader(service, pla
         return whole(catalogue, entries)
 
     monkeypatch.setattr(LiveCatalogue, "apply", slowly)
+
+
+def test_what_was_acknowledged_is_seen_across_swaps_by_every_reader(service, place, slow_beta):
     with service(update_log="file") as client:
         stopping, acknowledged, stale = threading.Event(), [0.0], []
 
         def writing():
-            while not stopping.is_set():
+            while not stopping.wait(0.2):
                 changed(client, id="p3", partial=True, price=acknowledged[-1] + 1)
                 acknowledged.append(acknowledged[-1] + 1)
 
         def reading(read):
-            while not stopping.wait(0.005):
+            while not stopping.wait(0.01):
                 least = acknowledged[-1]
                 if (got := read()) < least:
                     stale.append((least, got))
@@ -424,6 +428,28 @@ def test_what_was_acknowledged_is_seen_across_swaps_by_every_reader(service, pla
                 task.result()
         assert stale == []
         assert len(acknowledged) > 5
+
+
+def test_a_bundle_becomes_ready_though_changes_come_faster_than_it_applies_them(service, place, slow_beta):
+    with service(update_log="file") as client, ThreadPoolExecutor(1) as pool:
+        stopping, began = threading.Event(), time.monotonic()
+
+        def writing():
+            n = 0
+            while not stopping.wait(0.03) and time.monotonic() < began + 8:
+                n += 1
+                client.put("/v1/products", json={"products": [{"id": "p3", "partial": True, "price": float(n)}]})
+            return n
+
+        writer = pool.submit(writing)
+        time.sleep(0.2)
+        activated(client, place.beta)
+        took_s = time.monotonic() - began
+        stopping.set()
+        last = writer.result()
+        assert took_s < 5
+        changed(client, id="p4", partial=True, price=1.0)
+        assert price(client) == last
 
 
 # Bundles that are refused

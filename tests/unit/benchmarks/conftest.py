@@ -65,3 +65,5 @@ async def _end(opened: asyncio.Server) -> None:
     for task in others:
         task.cancel()
     await asyncio.gather(*others, return_exceptions=True)
+    for _ in range(2):
+        await asyncio.sleep(0)  # connections that are being closed are closed in the loop's next turn
