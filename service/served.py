@@ -15,6 +15,7 @@ from models.entities import EntityLinker
 from service.cache import Cache
 from service.errors import StartupError
 from service.filters import Filters
+from service.memory import give_back
 from service.runtimes import on_fastest_runtimes
 from service.settings import Settings
 from service.telemetry import Metrics
@@ -100,4 +101,6 @@ def open_artefacts(settings: Settings) -> tuple[Encoder, Bundle]:
     except (BundleError, CheckpointError) as error:
         raise StartupError(str(error)) from error
     shake_hands(encoder, bundle)
-    return on_fastest_runtimes(encoder, bundle, settings)[0], bundle
+    encoder, _ = on_fastest_runtimes(encoder, bundle, settings)
+    give_back()
+    return encoder, bundle

@@ -8,7 +8,6 @@ published to `indexer.publish`.
 """
 
 import asyncio
-import ctypes
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -23,6 +22,7 @@ from indexer.publish import PublishError, bundle_folder, publish, rollback, roll
 from service.beside import FILE as BESIDE
 from service.beside import BesideError, read_beside, write_beside
 from service.errors import InvalidRequestError, NotFoundError, RefusedBundleError, UnavailableError
+from service.memory import give_back
 from service.opening import Opener, report_of
 from service.settings import Settings
 from service.telemetry import Metrics
@@ -309,10 +309,4 @@ async def _retired(version: Version) -> None:
     await asyncio.to_thread(version.close)
     del version
     await asyncio.sleep(_LAST_ANSWERS_S)
-    await asyncio.to_thread(_give_back)
-
-
-def _give_back() -> None:
-    """Return freed memory to the system, where the C library can (glibc)."""
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
+    await asyncio.to_thread(give_back)
