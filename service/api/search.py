@@ -72,9 +72,7 @@ async def classify(request: Request, asked: ClassifyRequest, engine: Engine, due
         **problems(ProblemType.INVALID_REQUEST, ProblemType.OVERLOADED, ProblemType.DEADLINE),
     },
 )
-async def suggest(
-    request: Request, asked: Annotated[SuggestRequest, Query()], engine: Engine, due: Due
-) -> Response:
+async def suggest(request: Request, asked: Annotated[SuggestRequest, Query()], engine: Engine, due: Due) -> Response:
     """Complete what is being typed from the catalogue's words and entities, and put misspelt words right."""
     suggestions, served = await while_connected(request, engine.suggest(asked.q, asked.limit, due))
     return json_response(suggest_view(suggestions, served))

@@ -76,8 +76,11 @@ class Service:
         clean = {name: value for name, value in os.environ.items() if not name.startswith("CATALENS_")}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "service", "--port", "0", "--device", "cpu", *map(str, flags)],
-            cwd=ROOT, env={**clean, "OMP_NUM_THREADS": "1", "CATALENS_RUNTIME": "torch", **environ}, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
+            cwd=ROOT,
+            env={**clean, "OMP_NUM_THREADS": "1", "CATALENS_RUNTIME": "torch", **environ},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
         self.lines = []
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()

@@ -80,7 +80,8 @@ def test_the_documentation_describes_every_route_and_its_problems(client):
     assert set(described["paths"]) == {
         "/v1/search", "/v1/search/image", "/v1/products", "/v1/products/{id}", "/v1/products/{id}/similar",
         "/v1/products/{id}/images/{n}", "/v1/classify", "/v1/suggest",
-        "/v1/bundles", "/v1/bundles/rollback", "/v1/bundles/{id}", "/v1/bundles/{id}/activate", "/livez", "/readyz", "/metrics",
+        "/v1/bundles", "/v1/bundles/rollback", "/v1/bundles/{id}", "/v1/bundles/{id}/activate",
+        "/livez", "/readyz", "/metrics",
     }  # fmt: skip
     for kind, name in re.findall(r'"#/components/(schemas|examples)/([^"]+)"', json.dumps(described)):
         assert name in described["components"][kind]

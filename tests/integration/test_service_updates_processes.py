@@ -157,7 +157,8 @@ def start(nursery, published, tmp_path_factory):
 
     def run(*flags):
         log = logs / f"service-{len(services)}.log"
-        fixed = ("--encoder", published / "model", "--device", "cpu", "--port", 0, "--drain-ms", 0, "--runtime", "torch")
+        kept = ("--device", "cpu", "--runtime", "torch", "--port", 0, "--drain-ms", 0)
+        fixed = ("--encoder", published / "model", *kept)
         services.append(Service(nursery([*fixed, *flags], log), log))
         return services[-1]
 
