@@ -18,7 +18,7 @@ from typing import Final
 
 from service.cache import Cache, CacheUnavailableError
 from service.errors import DeadlineError
-from service.query import PictureData, PicturePart, Query
+from service.query import Part, PictureData, ProductPart, Query, TextPart
 from service.release import release
 from service.served import Served
 from service.telemetry import Metrics
@@ -93,12 +93,9 @@ class Results:
 
 def key_of(served: Served, query: Query, fields: Sequence[str] | None) -> str | None:
     """Return the key of the answer that `served` gives to `query`; None where it must not be kept."""
-    parts: list[object] = []
-    for part in query.parts:
-        looked_for = dataclasses.asdict(part) if not isinstance(part, PicturePart) else _picture(part)
-        if looked_for is None:
-            return None
-        parts.append([type(part).__name__, {name: value for name, value in looked_for.items() if name != "path"}])
+    parts = [_looked_for(part) for part in query.parts]
+    if None in parts:
+        return None
     asked = {field.name: getattr(query, field.name) for field in dataclasses.fields(query)}
     asked |= {"parts": parts, "exclude": sorted(query.exclude), "fields": fields}
     # The slower library: a filter may hold numbers and characters that no answer can, and is refused for it later.
@@ -107,11 +104,16 @@ def key_of(served: Served, query: Query, fields: Sequence[str] | None) -> str | 
     return f"catalens:answer:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
-def _picture(part: PicturePart) -> dict[str, object] | None:
+def _looked_for(part: Part) -> tuple[str, str, float] | None:
+    """Return what a part looks for, wherever the request states it; None for a picture that may change, or is large."""
+    if isinstance(part, TextPart):
+        return ("text", part.text, part.weight)
+    if isinstance(part, ProductPart):
+        return ("product", part.product_id, part.weight)
     if not isinstance(part.picture, PictureData) or len(part.picture.data) > _LARGEST_PICTURE:
         return None
     data = part.picture.data if isinstance(part.picture.data, bytes) else part.picture.data.encode()
-    return {"sha256": hashlib.sha256(data).hexdigest(), "weight": part.weight}
+    return ("picture", hashlib.sha256(data).hexdigest(), part.weight)
 
 
 def packed(key: str, head: bytes) -> bytes:

@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 import structlog
@@ -60,6 +60,17 @@ class Timings:
     filter: float
     retrieve: float
     rank: float
+
+    def by_stage(self) -> dict[str, float]:
+        """Return them by name."""
+        return {
+            "total": self.total,
+            "decode": self.decode,
+            "encode": self.encode,
+            "filter": self.filter,
+            "retrieve": self.retrieve,
+            "rank": self.rank,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +243,7 @@ class SearchEngine:
             return await self._ranking.run(served.suggester.suggest, text, limit), served
 
     def _account(self, answer: Answer) -> None:
-        self._metrics.stages(asdict(answer.timings))
+        self._metrics.stages(answer.timings.by_stage())
         bundle, model = answer.served.bundle_id, answer.served.encoder.name
         self._metrics.search(
             bundle=bundle,

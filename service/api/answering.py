@@ -6,7 +6,6 @@ being served, in the state it is in, gets the same answer without being parsed.
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from types import SimpleNamespace
 from typing import Final
 
@@ -48,7 +47,7 @@ async def answered(
 
     async def compute() -> Computed:
         answer = await state["engine"].search(query, due, version)
-        timings.update(asdict(answer.timings))
+        timings.update(answer.timings.by_stage())
         return Computed(
             head_of(search_view(answer, fields)), keep=not answer.degraded and answer.served.state == served.state
         )

@@ -70,7 +70,7 @@ def search_view(answer: Answer, fields: Sequence[ProductField] | None = None) ->
         "offset": answer.query.offset,
         "index": index_view(answer.served),
         "degraded": list(answer.degraded),
-        "timings_ms": cast("Timings", asdict(answer.timings)),
+        "timings_ms": cast("Timings", answer.timings.by_stage()),
     }
 
 
@@ -215,4 +215,14 @@ def _rerank(reranked: Reranked | None) -> RerankView | None:
 
 
 def _link(link: LinkedEntity) -> LinkedEntityView:
-    return cast("LinkedEntityView", asdict(link))
+    return {
+        "query": link.query,
+        "group": link.group,
+        "value": link.value,
+        "surface": link.surface,
+        "start": link.start,
+        "end": link.end,
+        "probability": link.probability,
+        "source": link.source,
+        "known": link.known,
+    }
