@@ -202,6 +202,9 @@ class RedisLog:
         except (RedisError, OSError) as error:
             msg = f"Redis: {error or type(error).__name__}"
             raise LogUnavailableError(msg) from error
+        except (LookupError, TypeError, ValueError) as error:
+            msg = f"Redis: what it holds is no update log: {error}"
+            raise LogUnavailableError(msg) from error
 
     def _check_policy(self) -> None:
         """Refuse a Redis that may forget the log."""

@@ -166,7 +166,7 @@ async def _open(
     closing.callback(opener.close)
     swapper = Swapper(settings, versions, opener, metrics)
     closing.push_async_callback(swapper.close)
-    await start_following(version, bundle, settings)
+    await start_following(version, bundle, settings, metrics)
     report_of(version, None, metrics)
     swapper.start()
     writer = None

@@ -94,11 +94,11 @@ class Opener:
                 raise RefusedBundleError(msg) from error
 
 
-async def start_following(version: Version, bundle: Bundle, settings: Settings) -> None:
+async def start_following(version: Version, bundle: Bundle, settings: Settings, metrics: Metrics | None = None) -> None:
     """Have a version apply all that the update log holds, and what comes; nothing where updates are off."""
     log = log_of(settings)
     if log is not None:
-        await asyncio.to_thread(follow(version, bundle, log).start)
+        await asyncio.to_thread(follow(version, bundle, log, metrics).start)
 
 
 def report_of(version: Version, before: Version | None, metrics: Metrics) -> None:

@@ -294,6 +294,14 @@ class _Lines(structlog.BytesLogger):
         super().__init__(sys.stderr.buffer)
         self.name = name
 
+    def msg(self, message: bytes) -> None:
+        """Write a line; one that cannot be written is lost, and takes no request with it."""
+        with suppress(OSError, ValueError):
+            super().msg(message)
+
+    log = debug = info = warn = warning = msg
+    fatal = failure = err = error = critical = exception = msg
+
 
 def _encoded(_: object, __: str, line: object) -> bytes:
     """Return a rendered line as bytes; the last processor's work."""

@@ -7,6 +7,7 @@ from indexer.update_logs import open_log
 from indexer.updates import UpdateLog
 from service.following import Follower
 from service.settings import Settings
+from service.telemetry import Metrics
 from service.versions import Version
 
 
@@ -20,9 +21,9 @@ def log_of(settings: Settings) -> UpdateLog | None:
     )
 
 
-def follow(version: Version, bundle: Bundle, log: UpdateLog) -> Follower:
+def follow(version: Version, bundle: Bundle, log: UpdateLog, metrics: Metrics | None = None) -> Follower:
     """Have `version` follow `log`, which is its own from now on; the follower is to be started."""
     encoder = version.served.encoder
     catalogue = LiveCatalogue(bundle, lambda encoded: encode_anew(encoded, encoder))
-    version.follower = Follower(log, catalogue, version.show, None)
+    version.follower = Follower(log, catalogue, version.show, metrics)
     return version.follower
