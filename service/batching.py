@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from service.errors import HungError, OverloadedError
-from service.threads import give_way
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -191,7 +190,6 @@ class MicroBatcher(Generic[Item, Result]):
         await asyncio.to_thread(self._thread.join, timeout_s)
 
     def _work(self) -> None:
-        give_way()
         while self._work_once():
             pass
 

@@ -19,7 +19,6 @@ from indexer.live import LiveCatalogue
 from indexer.updates import Entry, LogUnavailableError, Position, UpdateLog
 from indexer.view import View
 from service.telemetry import Metrics
-from service.threads import BACKGROUND, give_way
 
 UPDATES: Final = "updates"  # what `degraded` names while the log cannot be read
 
@@ -113,7 +112,6 @@ class Follower:
         self._log.close()
 
     def _run(self) -> None:
-        give_way(BACKGROUND)
         while not self._ending.is_set():
             took_s = self._step(_WAIT_S)
             if took_s:

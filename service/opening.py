@@ -18,7 +18,6 @@ from service.search import SearchEngine
 from service.served import check_name, serve, shake_hands
 from service.settings import Settings
 from service.telemetry import Metrics
-from service.threads import BACKGROUND, give_way
 from service.updates import follow, log_of
 from service.versions import Version
 
@@ -44,7 +43,7 @@ class Opener:
         self._engine = engine
         self._cache = cache
         self._metrics = metrics
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="open", initializer=give_way, initargs=(BACKGROUND,))
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="open")
 
     async def open(self, path: Path) -> Version:
         """Return the bundle in a folder, ready to be served.
@@ -72,7 +71,7 @@ class Opener:
         return opened
 
     async def _behind(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Return `call(...)`, computed when nothing else wants the processor."""
+        """Return `call(...)`, computed in the one thread that opens bundles."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, partial(call, *args, **kwargs))
 
     def close(self) -> None:

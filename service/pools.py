@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from typing import ParamSpec, TypeVar
 
 from service.errors import OverloadedError
-from service.threads import give_way
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -21,7 +20,7 @@ class BoundedPool:
         self._name = name
         self._max_waiting = max_waiting
         self._admitted = 0
-        self._executor = ThreadPoolExecutor(threads, thread_name_prefix=name, initializer=give_way)
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix=name)
 
     @property
     def depth(self) -> int:
