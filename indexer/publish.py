@@ -167,7 +167,7 @@ def bundle_folder(data_dir: Path, bundle_id: str) -> Path:
 def history(data_dir: Path) -> list[HistoryEntry]:
     """Return the moves of `current`, the oldest first; a last line cut short by a crash is left out."""
     path = data_dir / HISTORY
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    lines = path.read_bytes().removesuffix(b"\n").split(b"\n") if path.exists() and path.stat().st_size else []
     entries: list[HistoryEntry] = []
     for number, line in enumerate(lines):
         try:

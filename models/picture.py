@@ -83,9 +83,10 @@ def _decode(file: PictureFile, limits: PictureLimits) -> Image.Image:
             return _on_white(opened)
     except (MemoryError, PictureError):
         raise
-    except Exception as error:
-        # Pillow's parsers raise whatever damaged bytes lead them to: OSError, SyntaxError, ValueError, ...
-        raise PictureError("corrupt", f"damaged {file.kind} picture") from error
+    except Exception:  # noqa: BLE001, S110 - parsers raise whatever damaged bytes lead them to: OSError, SyntaxError, ...
+        pass
+    # Not as the cause of this: its frames hold all pixels, for as long as somebody holds the error.
+    raise PictureError("corrupt", f"damaged {file.kind} picture")
 
 
 def _on_white(image: Image.Image) -> Image.Image:

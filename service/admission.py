@@ -20,6 +20,7 @@ MOST_TIMEOUT_MS: Final = 3_600_000
 
 _HEADER: Final = TIMEOUT_HEADER.lower().encode()
 _NUMBER: Final = re.compile(rb"[0-9]{1,7}")
+_METHODS: Final = ("GET", "POST")
 _SEARCHES: Final = ("/v1/search", "/v1/classify", "/v1/suggest")
 
 
@@ -61,7 +62,7 @@ class Admission:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or refuse it."""
-        if is_of_api(scope) and _is_search(scope["path"]):
+        if is_of_api(scope) and scope["method"] in _METHODS and _is_search(scope["path"]):
             try:
                 self._expect(scope["state"]["due"])
             except ServiceError as error:

@@ -12,6 +12,8 @@ LARGEST_HEAD: Final = 64 << 10
 SLOWEST_HEAD_S: Final = 30.0
 """From the connection, or from its first byte on a connection that was used before."""
 
+_FRAMING_TIMES: Final = 9  # of a body: as much as chunks of a byte have around it, and the byte itself
+
 
 class BoundedHeads(HttpToolsProtocol):
     """Refuses a head that is too long (431) or too slow (408), and closes its connection."""
@@ -30,9 +32,18 @@ class BoundedHeads(HttpToolsProtocol):
         """Read on, while the head is not too long."""
         if self._in_head:
             self._head_bytes += len(data)
+        else:
+            self._framing_bytes += len(data)
         super().data_received(data)
         if self._in_head and self._head_bytes > LARGEST_HEAD:
             self._refuse(431, f"The head of the request is longer than {LARGEST_HEAD:,} bytes.")
+        if not self._in_head and self._framing_bytes > LARGEST_HEAD:
+            self._refuse(431, f"What surrounds the body of the request is longer than {LARGEST_HEAD:,} bytes.")
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of a body, which may come in chunks as small as a byte."""
+        self._framing_bytes -= _FRAMING_TIMES * len(body)
+        super().on_body(body)
 
     def on_message_begin(self) -> None:
         """Expect another head, on a connection that was used before."""
@@ -50,12 +61,12 @@ class BoundedHeads(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Let the request be answered."""
-        self._in_head = False
+        self._in_head, self._framing_bytes = False, 0
         self._late.cancel()
         super().on_headers_complete()
 
     def _expect_head(self) -> None:
-        self._in_head, self._head_bytes, self._headers_bytes = True, 0, 0
+        self._in_head, self._head_bytes, self._headers_bytes, self._framing_bytes = True, 0, 0, 0
         self._late = self.loop.call_later(SLOWEST_HEAD_S, self._give_up)
 
     def _give_up(self) -> None:
@@ -63,6 +74,9 @@ class BoundedHeads(HttpToolsProtocol):
 
     def _refuse(self, status: int, detail: str) -> None:
         if self.transport.is_closing():
+            return
+        if self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:
+            self.transport.close()
             return
         phrase = http.HTTPStatus(status).phrase
         head = f"HTTP/1.1 {status} {phrase}\r\ncontent-type: text/plain; charset=utf-8\r\nconnection: close\r\n"

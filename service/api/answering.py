@@ -19,7 +19,7 @@ from service import problems, tracing
 from service.api.connection import while_connected
 from service.api.present import search_view
 from service.api.schemas import ProductField
-from service.api.state import AppState, app_state
+from service.api.state import LONGEST_VISITOR, VISITOR_HEADER, AppState, app_state
 from service.api.views import SearchResponse
 from service.cache import SizedLru
 from service.middleware import header
@@ -30,6 +30,7 @@ from service.versions import Version
 
 KEPT_HEADER: Final = "x-cache"
 _PATH: Final = "/v1/search"
+_VISITOR: Final = VISITOR_HEADER.lower().encode()
 _LARGEST_BODY: Final = 16 << 10
 _STAGES: Final = ("decode", "encode", "filter", "retrieve", "rank")
 
@@ -105,6 +106,7 @@ class Repeats:
         state: AppState = scope["state"]
         versions = state["versions"]
         whole = message["type"] == "http.request" and not message.get("more_body") and len(body) <= _LARGEST_BODY
+        whole = whole and len(header(scope, _VISITOR)) <= LONGEST_VISITOR  # a longer one is to be refused
         if not whole or versions.splits or state["settings"].log_queries:
             await self._app(scope, _again(message, receive), send)
             return

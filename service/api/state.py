@@ -1,6 +1,6 @@
 """What a running app holds, and how routes get at it."""
 
-from typing import Annotated, cast
+from typing import Annotated, Final, cast
 
 from fastapi import Depends, Header, Request
 from typing_extensions import TypedDict
@@ -15,6 +15,9 @@ from service.swapping import Swapper
 from service.telemetry import Metrics
 from service.versions import Versions
 from service.writing import Writer
+
+VISITOR_HEADER: Final = "X-Visitor-Id"
+LONGEST_VISITOR: Final = 200
 
 
 class AppState(TypedDict):
@@ -74,8 +77,8 @@ async def _due(
 Visitor = Annotated[
     str | None,
     Header(
-        alias="X-Visitor-Id",
-        max_length=200,
+        alias=VISITOR_HEADER,
+        max_length=LONGEST_VISITOR,
         description="Whoever searches: where bundles share searches, the same one gets the same bundle.",
     ),
 ]
