@@ -153,7 +153,7 @@ class RedisLog:
     def _patch(self, product_id: str) -> tuple[int, bytes | None]:
         """Return number and payload of the patch that a product has; 0: none."""
         text: bytes | None = self._writer.hget(self._products, product_id)  # type: ignore[assignment]
-        seq = 0 if text is None else int(text.split()[2])
+        seq = 0 if text is None else _numbers(text)[2]
         if not seq:
             return 0, None
         found: list[Any] = self._writer.xrange(self._stream, f"{seq}-0", f"{seq}-0")  # type: ignore[assignment]
@@ -202,9 +202,6 @@ class RedisLog:
         except (RedisError, OSError) as error:
             msg = f"Redis: {error or type(error).__name__}"
             raise LogUnavailableError(msg) from error
-        except (LookupError, TypeError, ValueError) as error:
-            msg = f"Redis: what it holds is no update log: {error}"
-            raise LogUnavailableError(msg) from error
 
     def _check_policy(self) -> None:
         """Refuse a Redis that may forget the log."""
@@ -220,9 +217,19 @@ class RedisLog:
 def _state(text: bytes | str | None) -> State:
     if text is None:
         return State()
-    version, base, _, deleted = (int(part) for part in text.split())
+    version, base, _, deleted = _numbers(text)
     kind = Kind.DELETE if deleted else Kind.PUT if base else None
     return State(version, kind)
+
+
+def _numbers(text: bytes | str) -> list[int]:
+    """Return what is kept of a product: version, last put, patch, and whether it is deleted."""
+    try:
+        version, base, patch, deleted = (int(part) for part in text.split())
+    except ValueError as error:
+        msg = f"Redis: what it holds is no update log: {error}"
+        raise LogUnavailableError(msg) from error
+    return [version, base, patch, deleted]
 
 
 def _entry(key: bytes, fields: dict[bytes, bytes]) -> Entry:

@@ -19,7 +19,7 @@ def shifted():
 time.time = shifted
 time.time_ns = lambda: int(shifted() * 1e9)
 """
-SOON_S = 5.0
+SOON_S = 10.0
 
 
 @pytest.fixture

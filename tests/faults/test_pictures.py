@@ -12,8 +12,8 @@ from PIL import Image
 
 LIMIT_PX = 50_000_000  # as it is by default
 WARNING_BAND_PX = (89_478_486, 178_956_970)  # where Pillow warns, and from where on it refuses
-SIDE = 3_000
-SOON_S = 5.0
+SIDE = 2_400
+SOON_S = 10.0
 POLLERS = 2
 
 
@@ -61,13 +61,13 @@ BOMBS = {
 
 
 @pytest.mark.parametrize("kind", BOMBS)
-@pytest.mark.parametrize("pixels", [LIMIT_PX + 8_000, WARNING_BAND_PX[0], WARNING_BAND_PX[1], 2 * WARNING_BAND_PX[1]])
-def test_more_pixels_than_may_be_are_refused_from_the_header(attacked, gives_back, attack, kind, pixels):
+def test_more_pixels_than_may_be_are_refused_from_the_header(attacked, gives_back, attack, kind):
     width = 16_000
     with gives_back(attacked, mib=16):
         attacked.forget_peak()
         before = attacked.resident_mib()
-        assert_refused(send(attacked, BOMBS[kind](attack, width, -(-pixels // width))), {413})
+        for pixels in (LIMIT_PX + 8_000, *WARNING_BAND_PX, 2 * WARNING_BAND_PX[1]):
+            assert_refused(send(attacked, BOMBS[kind](attack, width, -(-pixels // width))), {413})
         assert attacked.peak_mib() < before + 16
 
 
@@ -82,7 +82,7 @@ JUST_WITHIN = {
 
 @pytest.fixture(scope="module")
 def modest(nursery, published, unharmed):
-    """A service that takes a sixth of the pixels that are usual, so that all of them take a sixth of the time."""
+    """A service that takes a ninth of the pixels that are usual, so that all of them take a ninth of the time."""
     flags = ("--data-dir", published / "data", "--update-log", "off", "--max-image-px", SIDE * SIDE)
     with nursery.running(*flags) as started:
         unharmed.check(started)
@@ -106,6 +106,7 @@ def test_memory_of_large_pictures_is_given_back_while_others_ask(attacked, gives
         with httpx.Client(base_url=attacked.address, timeout=30) as client:
             while not over.is_set():
                 client.get("/livez")
+                time.sleep(0.01)
 
     askers = [threading.Thread(target=ask) for _ in range(POLLERS)]
     with gives_back(attacked, mib=64):  # of six: the last one may stay until the next comes
@@ -128,7 +129,7 @@ def test_scans_without_end_cost_no_more_than_others(attacked, attack):
     assert_refused(answer, {413, 422})
 
 
-INFLATED_MIB = 128
+INFLATED_MIB = 64
 HARMLESS = {
     "zTXt": lambda attack, file: attack.with_png_chunk(file, b"zTXt", b"a\0\0" + attack.inflating(INFLATED_MIB)),
     "iTXt": lambda attack, file: attack.with_png_chunk(file, b"iTXt", b"a\0\1\0\0\0" + attack.inflating(INFLATED_MIB)),
@@ -143,7 +144,7 @@ def test_metadata_that_inflate_are_passed_over(attacked, attack, photo, name):
     attacked.forget_peak()
     before = attacked.resident_mib()
     assert hits(attacked, HARMLESS[name](attack, file)) == hits(attacked, file)
-    assert attacked.peak_mib() < before + INFLATED_MIB / 4
+    assert attacked.peak_mib() < before + INFLATED_MIB / 2
 
 
 def test_a_profile_in_many_segments_is_passed_over(attacked, attack, photo):

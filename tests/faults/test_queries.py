@@ -7,7 +7,7 @@ import time
 import httpx
 import pytest
 
-SOON_S = 5.0
+SOON_S = 10.0
 ALIVE_S = 2.5  # the most that another caller may wait meanwhile, on a busy machine
 JSON = {"content-type": "application/json"}
 
@@ -27,12 +27,13 @@ def assert_refused(answer, path, statuses=(422,)):
     assert len(answer.content) < 20_000
 
 
+BEYOND = [-1, 10**9, 2**31, 2**63, 2**64, 10**1_000, 1.5, 1e9, float("nan"), float("inf"), "1e9", True, [1], {}]
+
+
 @pytest.mark.parametrize("field", ["limit", "offset"])
-@pytest.mark.parametrize(
-    "number", [-1, 10**9, 2**31, 2**63, 2**64, 10**1_000, 1.5, 1e9, float("nan"), float("inf"), "1e9", True, [1], {}]
-)
-def test_a_number_beyond_its_bounds_is_refused(attacked, field, number):
-    assert_refused(ask(attacked, {"q": "red", field: number}), field)
+def test_a_number_beyond_its_bounds_is_refused(attacked, field):
+    for number in BEYOND:
+        assert_refused(ask(attacked, {"q": "red", field: number}), field)
 
 
 @pytest.mark.parametrize("number", ["1" * 4_301, "-" + "1" * 4_301, "1" * 1_000_000])
@@ -40,7 +41,9 @@ def test_a_number_of_more_digits_than_are_read_is_no_json(attacked, number):
     assert_refused(ask(attacked, b'{"q": "red", "limit": ' + number.encode() + b"}"), "body", (400,))
 
 
-@pytest.mark.parametrize("number", [b"NaN", b"Infinity", b"-Infinity", b"1e999", b"1" * 400, b"-" + b"9" * 4_200])
+NO_NUMBERS = [b"NaN", b"Infinity", b"-Infinity", b"1e999", b"1" * 400, b"-" + b"9" * 4_200]
+
+
 @pytest.mark.parametrize(
     ("body", "path"),
     [
@@ -53,8 +56,9 @@ def test_a_number_of_more_digits_than_are_read_is_no_json(attacked, number):
         (b'{"q": "red", "rerank": {"min_confidence": %b}}', "rerank.min_confidence"),
     ],
 )
-def test_a_number_that_is_none_is_refused_wherever_it_stands(attacked, body, path, number):
-    assert_refused(ask(attacked, body % number), path)
+def test_a_number_that_is_none_is_refused_wherever_it_stands(attacked, body, path):
+    for number in NO_NUMBERS:
+        assert_refused(ask(attacked, body % number), path)
 
 
 DEEP = {
@@ -162,8 +166,8 @@ def test_a_body_within_its_bytes_may_hold_no_million_values(attacked, gives_back
 
 
 def test_what_filters_are_remembered_by_is_small(attacked, gives_back):
-    with gives_back(attacked, mib=40):
-        for number in range(30):
+    with gives_back(attacked, mib=24):
+        for number in range(20):
             assert ask(attacked, {"filter": {"brand": f"{number}{'x' * 3_000_000}"}}).json()["hits"] == []
 
 

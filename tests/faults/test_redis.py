@@ -18,7 +18,7 @@ from service.terms import pack_terms
 DIM = 24  # of the tiny encoder
 TIMEOUT_MS = 250
 BACK_S = 10.0
-SOON_S = 5.0
+SOON_S = 10.0
 SEEN_S = 10.0
 LOOKS_S = 1.1  # at least as often the service looks whether its log is the same
 PRODUCTS = 12

@@ -2,8 +2,7 @@
 
 No answer may be a server error, or have a status, a media type, a header or a form that is not documented; what does
 not fit the schema is refused; what was deleted is gone, what was stored is there; without its key the service is
-closed. The requests are the same in
-every run.
+closed. The requests are the same in every run.
 """
 
 import re

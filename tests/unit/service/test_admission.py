@@ -36,7 +36,8 @@ class Asked:
     def __init__(self, path="/v1/search", stated=None, *, pressure=None, kind="http", **state):
         reached = Reached()
         headers = [] if stated is None else [(TIMEOUT_HEADER.lower().encode(), stated)]
-        scope = {"type": kind, "path": path, "headers": headers, "state": {"request_id": "r1", **state}}
+        scope = {"type": kind, "method": "POST", "path": path, "headers": headers}
+        scope["state"] = {"request_id": "r1", **state}
         sent = []
 
         async def receive():
@@ -149,7 +150,9 @@ def test_refusing_is_cheap():
     async def refuse(times):
         for _ in range(times):
             await admission(
-                {"type": "http", "path": "/v1/search", "headers": [], "state": {"request_id": "r"}}, nothing, nothing
+                {"type": "http", "method": "POST", "path": "/v1/search", "headers": [], "state": {"request_id": "r"}},
+                nothing,
+                nothing,
             )
 
     asyncio.run(refuse(20))
