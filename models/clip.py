@@ -5,6 +5,7 @@ two towers; long texts are cut by `models.causal`, entities added by `models.eic
 read by `models.checkpoint`.
 """
 
+import copy
 import json
 import logging
 import pickle
@@ -58,6 +59,23 @@ class Towers:
     text: Tower
     image: Tower
     found: Mapping[str, object] = field(default_factory=dict)
+
+
+class TowerReader:
+    """What reads words and images through towers that may be exchanged for others of the same model."""
+
+    _towers: Towers
+
+    @property
+    def towers(self) -> Towers:
+        """What reads its words and images."""
+        return self._towers
+
+    def with_towers(self, towers: Towers) -> Self:
+        """Return the same, its words and images read by `towers`."""
+        other = copy.copy(self)
+        other._towers = towers  # noqa: SLF001 - a copy of its own
+        return other
 
 
 _SCHEMAS: list[object] = []  # keeps the schemas below registered

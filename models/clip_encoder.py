@@ -3,23 +3,21 @@
 Opening and running the model is left to `models.clip`.
 """
 
-import copy
 import json
 from collections.abc import Mapping, Sequence
-from typing import Self
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from models.clip import Backbone, Towers
+from models.clip import Backbone, TowerReader
 from models.encoder import WORDS_TERM, Entities, TextTerms, Vectors
 from models.encoding import TEXTS_AT_ONCE, blocks, check_lengths, resolve_device, weights_digest
 from models.product import DEFAULT_TEXT_FIELDS
 
 
-class ClipEncoder:
+class ClipEncoder(TowerReader):
     """A plain open_clip model as an Encoder: reads words only and ignores entities."""
 
     def __init__(
@@ -38,17 +36,6 @@ class ClipEncoder:
     def backbone(self) -> Backbone:
         """The model itself, in torch."""
         return self._backbone
-
-    @property
-    def towers(self) -> Towers:
-        """What reads its words and images."""
-        return self._towers
-
-    def with_towers(self, towers: Towers) -> Self:
-        """Return this encoder, its texts and images read by `towers`."""
-        other = copy.copy(self)
-        other._towers = towers  # noqa: SLF001 - a copy of its own
-        return other
 
     @property
     def fingerprint(self) -> str:

@@ -7,7 +7,6 @@ also is the baselines the paper argues against: entities pasted into the words, 
 Losses are left to `models.train`, reading and writing to `models.checkpoint`.
 """
 
-import copy
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,7 +21,7 @@ from PIL.Image import Image
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from models.clip import Backbone, Tower, Towers
+from models.clip import Backbone, Tower, TowerReader
 from models.encoder import WORDS_TERM, Entities, TextTerms, Vectors
 from models.encoding import TEXTS_AT_ONCE, blocks, check_lengths, resolve_device
 from models.product import DEFAULT_ENTITY_GROUPS, paste_entities
@@ -230,7 +229,7 @@ def _text_blocks(
         yield unit.cpu().numpy(), weights.cpu().numpy(), known.cpu().numpy()
 
 
-class EiClipEncoder:
+class EiClipEncoder(TowerReader):
     """A trained EI-CLIP model, or one of its baselines, as an Encoder."""
 
     def __init__(
@@ -246,17 +245,6 @@ class EiClipEncoder:
     def backbone(self) -> Backbone:
         """The model under the entities, in torch."""
         return self._model.backbone
-
-    @property
-    def towers(self) -> Towers:
-        """What reads its words and images."""
-        return self._towers
-
-    def with_towers(self, towers: Towers) -> Self:
-        """Return this encoder, its words and images read by `towers`."""
-        other = copy.copy(self)
-        other._towers = towers  # noqa: SLF001 - a copy of its own
-        return other
 
     @property
     def fingerprint(self) -> str:

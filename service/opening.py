@@ -106,13 +106,8 @@ def report_of(version: Version, before: Version | None, metrics: Metrics) -> Non
         before.follower.metrics = None
     if version.follower is not None:
         version.follower.metrics = metrics
-    served = version.served
-    metrics.serving(
-        bundle=served.bundle_id,
-        model=served.encoder.name,
-        fingerprint=served.encoder.fingerprint,
-        products=served.bundle.count,
-    )
+    encoder = version.served.encoder
+    metrics.serving(bundle=version.id, model=encoder.name, fingerprint=encoder.fingerprint)
 
 
 def _of_titles(version: Version) -> Sequence[Query]:

@@ -204,16 +204,11 @@ class Metrics:
         """Ask `depth` for the queue of a stage whenever metrics are read."""
         self._depth.labels(stage).set_function(depth)
 
-    def serving(self, *, bundle: str, model: str, fingerprint: str, products: int) -> None:
+    def serving(self, *, bundle: str, model: str, fingerprint: str) -> None:
         """Say which index is served."""
         self._info.clear()
         self._info.labels(bundle, model, fingerprint).set(1)
         self._since.set_to_current_time()
-        self.products(products)
-
-    def products(self, count: int) -> None:
-        """Say how many products are served."""
-        self._products.set(count)
 
     def applied(self, changes: int, changed: int, seconds: float) -> None:
         """Count changes applied together; `changed` products stand beside the index now."""

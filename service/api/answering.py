@@ -88,7 +88,7 @@ class Repeats:
     def __init__(self, app: ASGIApp, *, metrics: Metrics, max_bytes: int) -> None:
         self._app = app
         self._metrics = metrics
-        self._kept: SizedLru[_Key, _Kept] = SizedLru(max_bytes, lambda key, kept: len(key[1]) + len(kept[1]))
+        self._kept: SizedLru[_Key, _Kept] = SizedLru(max_bytes, lambda key, kept: sum(map(len, (*key, *kept))))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or pass the request on with its body read."""

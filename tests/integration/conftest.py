@@ -3,6 +3,7 @@
 import os
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,9 +13,12 @@ import structlog
 from pydantic import TypeAdapter
 from starlette.testclient import TestClient
 
+import indexer.build
 from indexer.build import BuildOptions, build
 from indexer.bundle import Bundle
+from indexer.evaluate import measure
 from models.encoder import Encoder
+from service import following
 from service.api.views import SearchResponse
 from service.app import create_app
 from service.settings import Settings
@@ -79,6 +83,23 @@ def make_shop():
 def bundle(shop):
     with Bundle.open(shop.path) as opened:
         yield opened
+
+
+@pytest.fixture(scope="module")
+def no_long_waits():
+    """Followers wait for news in short spells, so that services close soon."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(following, "_WAIT_S", 0.05)
+        yield
+
+
+@pytest.fixture(scope="module")
+def quick_builds(no_long_waits):
+    """Builds measure themselves on less."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(indexer.build, "measure", partial(measure, sample=10))
+        patch.setattr(indexer.build, "calibrate_lexical_weight", lambda _bundle, _encoder, weights, **_: weights)
+        yield
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import base64
 import json
 from collections import Counter
-from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,12 +10,9 @@ import pytest
 from pydantic import TypeAdapter
 from starlette.testclient import TestClient
 
-import indexer.build
 from indexer import ranking
 from indexer.build import BuildOptions, build
 from indexer.bundle import Bundle
-from indexer.evaluate import measure
-from service import following
 from service.api.views import ClassifyResponse
 from service.app import create_app
 from service.categorise import kind_vectors
@@ -28,15 +24,7 @@ ANSWER = TypeAdapter(ClassifyResponse)
 ALL = 100
 UNNAMED = "red and blue model for every day"  # words that name no category
 
-
-@pytest.fixture(scope="module", autouse=True)
-def quick():
-    """Builds that measure themselves on less, and followers that wait in short spells: neither matters here."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(indexer.build, "measure", partial(measure, sample=10))
-        patch.setattr(indexer.build, "calibrate_lexical_weight", lambda _bundle, _encoder, weights, **_: weights)
-        patch.setattr(following, "_WAIT_S", 0.05)
-        yield
+pytestmark = pytest.mark.usefixtures("quick_builds")
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,6 @@ import pytest
 import redis
 from starlette.testclient import TestClient
 
-from service import following
 from service.api.answering import Repeats
 from service.api.schemas import FacetRequest, QueryPart, RerankRequest, SearchRequest
 from service.app import create_app
@@ -20,13 +19,7 @@ JSON = {"content-type": "application/json"}
 BASE = {"q": "red mug", "limit": 5}
 DEFAULTS = {name: field.get_default(call_default_factory=True) for name, field in SearchRequest.model_fields.items()}
 
-
-@pytest.fixture(scope="module", autouse=True)
-def no_long_waits():
-    """Let followers wait for news in short spells, so that services close soon."""
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(following, "_WAIT_S", 0.05)
-        yield
+pytestmark = pytest.mark.usefixtures("no_long_waits")
 
 
 @pytest.fixture(scope="module")

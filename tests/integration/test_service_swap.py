@@ -14,7 +14,6 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -27,14 +26,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from pydantic import TypeAdapter
 from starlette.testclient import TestClient
 
-import indexer.build
 from indexer.build import BuildOptions, build
 from indexer.bundle import FILES, Bundle
-from indexer.evaluate import measure
 from indexer.live import LiveCatalogue
 from indexer.manifest import MANIFEST, Manifest, record_file
 from indexer.publish import history, publish
-from service import following
 from service.api.views import BundlesResponse
 from service.app import create_app
 from service.settings import Settings
@@ -46,15 +42,7 @@ WATCH_MS = 40
 PRODUCTS = 18
 ROOT = Path(__file__).parents[2]
 
-
-@pytest.fixture(scope="module", autouse=True)
-def quick():
-    """Builds that measure themselves on less, and followers that wait in short spells: neither matters here."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(indexer.build, "measure", partial(measure, sample=10))
-        patch.setattr(indexer.build, "calibrate_lexical_weight", lambda _bundle, _encoder, weights, **_: weights)
-        patch.setattr(following, "_WAIT_S", 0.05)
-        yield
+pytestmark = pytest.mark.usefixtures("quick_builds")
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,6 @@ from starlette.testclient import TestClient
 
 from indexer.updates import EncodedProduct, Kind
 from indexer.updates_sqlite import SqliteLog
-from service import following
 from service.api import examples
 from service.api.schemas import ProductsRequest
 from service.api.views import DeletedResponse, ProblemView, ProductResponse, ProductsResponse
@@ -73,12 +72,7 @@ class Counting:
         return was
 
 
-@pytest.fixture(scope="module", autouse=True)
-def no_long_waits():
-    """Let followers wait for news in short spells, so that services close soon."""
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(following, "_WAIT_S", 0.05)
-        yield
+pytestmark = pytest.mark.usefixtures("no_long_waits")
 
 
 @pytest.fixture

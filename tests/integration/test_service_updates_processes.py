@@ -1,26 +1,17 @@
-"""Updates through real services: two over one Redis, one that is killed again and again, and builds in between.
-
-The processes are forked from one that has imported everything: a new interpreter would take most of the time.
-"""
+"""Updates through real services: two over one Redis, one that is killed again and again, and builds in between."""
 
 import base64
 import contextlib
 import io
-import os
 import random
-import re
 import shutil
 import signal
 import statistics
-import subprocess
-import sys
 import threading
 import time
-from pathlib import Path
 
 import httpx
 import numpy as np
-import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -36,33 +27,9 @@ from models.checkpoint import Card, load_encoder, save_checkpoint
 from service.app import create_app
 from service.settings import Settings
 
-ROOT = Path(__file__).parents[2]
-ADDRESS = re.compile(r"running on (http://\S+)")
 PATIENCE_S = 60.0
 KILLS = 5
 MODES = ("hybrid", "vector", "lexical")
-
-# Reads lines of {"flags": [...], "log": file}; answers each with the number of a process that serves so.
-NURSERY = """
-import os, signal, sys
-import orjson
-from service.__main__ import main
-from service.app import create_app
-from service.served import open_artefacts
-from service.settings import Settings
-
-encoder, bundle = open_artefacts(Settings(data_dir=sys.argv[1], encoder=sys.argv[2], device="cpu", runtime="torch"))
-signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-for line in sys.stdin.buffer:
-    asked = orjson.loads(line)
-    child = os.fork()
-    if not child:
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        os.dup2(os.open(asked["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
-        os.close(0)
-        main(asked["flags"], prog_name="service")
-    os.write(1, b"%d\\n" % child)
-"""
 
 
 @pytest.fixture(scope="module")
@@ -80,100 +47,18 @@ def published(tmp_path_factory, support):
     return folder
 
 
-class Service:
-    """A service in a process of its own, and a client of it."""
-
-    def __init__(self, process, log):
-        self.process = process
-        self._log = log
-        self.client = httpx.Client(base_url=self._address(), timeout=PATIENCE_S)
-
-    def _address(self):
-        deadline = time.monotonic() + PATIENCE_S
-        while time.monotonic() < deadline:
-            if found := ADDRESS.search(self._log.read_text() if self._log.exists() else ""):
-                return found.group(1)
-            assert self.runs(), self._log.read_text()
-            time.sleep(0.02)
-        raise AssertionError(f"it did not start: {self._log.read_text()}")
-
-    def runs(self):
-        try:
-            os.kill(self.process, 0)
-        except ProcessLookupError:
-            return False
-        return True
-
-    def end(self, how=signal.SIGKILL):
-        if self.runs():
-            os.kill(self.process, how)
-        until(lambda: not self.runs())
-        self.client.close()
-
-    def put(self, *items, wait=True):
-        return self.client.put("/v1/products", params={"wait": wait}, json={"products": items})
-
-    def search(self, **asked):
-        answer = self.client.post("/v1/search", json=asked)
-        assert answer.status_code == 200, answer.text
-        return answer.json()
-
-    def product(self, product_id):
-        """Return a product and its version, None if there is none."""
-        answer = self.client.get(f"/v1/products/{product_id}", params={"version": True})
-        assert answer.status_code in {200, 404}, answer.text
-        return {**answer.json()["product"], "version": answer.json()["version"]} if answer.status_code == 200 else None
-
-    def products(self):
-        found = self.search(sort=["id:asc"], limit=100)
-        assert len(found["hits"]) == found["found"]
-        return {hit["id"]: self.product(hit["id"]) for hit in found["hits"]}
+@pytest.fixture(scope="module")
+def until(support):
+    """Wait for a condition: `until(lambda: ...)` returns the seconds that took."""
+    return support("nursery").until
 
 
 @pytest.fixture(scope="module")
-def nursery(published):
-    """Start a process that serves with `flags` and writes its log lines into a file."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("CATALENS_")}
-    started = subprocess.Popen(
-        [sys.executable, "-c", NURSERY, str(published / "data"), str(published / "model")],
-        cwd=ROOT, env={**clean, "OMP_NUM_THREADS": "1"}, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-    )  # fmt: skip
-
-    def start(flags, log):
-        started.stdin.write(orjson.dumps({"flags": list(map(str, flags)), "log": str(log)}) + b"\n")
-        started.stdin.flush()
-        return int(started.stdout.readline())
-
-    yield start
-    started.stdin.close()
-    started.wait()
-    started.stdout.close()
-
-
-@pytest.fixture(scope="module")
-def start(nursery, published, tmp_path_factory):
+def start(support, published, tmp_path_factory):
     """Start a service: `start("--data-dir", folder)`."""
-    services, logs = [], tmp_path_factory.mktemp("logs")
-
-    def run(*flags):
-        log = logs / f"service-{len(services)}.log"
-        kept = ("--device", "cpu", "--runtime", "torch", "--port", 0, "--drain-ms", 0)
-        fixed = ("--encoder", published / "model", *kept)
-        services.append(Service(nursery([*fixed, *flags], log), log))
-        return services[-1]
-
-    yield run
-    for service in services:
-        service.end()
-
-
-def until(condition, patience_s=PATIENCE_S):
-    """Wait for the condition; return the seconds that took."""
-    began = time.perf_counter()
-    while not condition():
-        assert time.perf_counter() - began < patience_s
-        time.sleep(0.002)
-    return time.perf_counter() - began
+    nursery = support("nursery").Nursery(published / "data", published / "model", tmp_path_factory.mktemp("logs"))
+    yield nursery.start
+    nursery.close()
 
 
 def partial(product_id, **fields):
@@ -236,7 +121,7 @@ def shows(service, product_id, fields):
 
 
 @pytest.mark.slow
-def test_each_service_sees_what_the_other_stored_within_a_second(pair, pictures):
+def test_each_service_sees_what_the_other_stored_within_a_second(pair, pictures, until):
     waits = []
     for number in range(12):
         here, there = pair[number % 2], pair[1 - number % 2]
@@ -316,7 +201,7 @@ class Writing:
         self._thread.join()
 
 
-def assert_goes_on_without_its_log(service):
+def assert_goes_on_without_its_log(service, until):
     until(lambda: service.search(q="zebra")["degraded"] == ["updates"], 5)
     for mode in MODES:
         assert service.search(q="zebra lamp", mode=mode)["hits"]
@@ -334,7 +219,7 @@ def assert_goes_on_without_its_log(service):
 
 
 @pytest.mark.slow
-def test_a_killed_redis_stops_writes_but_no_search_and_loses_nothing(pair, redis, pictures):
+def test_a_killed_redis_stops_writes_but_no_search_and_loses_nothing(pair, redis, pictures, until):
     writers = [Writing(service, name) for service, name in zip(pair, ("p3", "p4"), strict=True)]
     until(lambda: all(len(writer.added) >= 10 for writer in writers))
     redis.kill()
@@ -342,7 +227,7 @@ def test_a_killed_redis_stops_writes_but_no_search_and_loses_nothing(pair, redis
     for writer in writers:
         assert writer.refused[-1].json()["type"] == "urn:catalens:problem:unavailable"
     for service in pair:
-        assert_goes_on_without_its_log(service)
+        assert_goes_on_without_its_log(service, until)
     before = [len(writer.added) for writer in writers]
     redis.start()
     until(lambda: all(len(writer.added) >= n + 10 for writer, n in zip(writers, before, strict=True)))

@@ -123,6 +123,18 @@ class Service:
         """Return the ids that a search finds."""
         return [hit["id"] for hit in self.search(**asked)["hits"]]
 
+    def product(self, product_id: str) -> dict[str, object] | None:
+        """Return a product and its version, None if there is none."""
+        answer = self.client.get(f"/v1/products/{product_id}", params={"version": True})
+        assert answer.status_code in {200, 404}, answer.text
+        return {**answer.json()["product"], "version": answer.json()["version"]} if answer.status_code == 200 else None
+
+    def products(self) -> dict[str, dict[str, object] | None]:
+        """Return all products by id."""
+        found = self.search(sort=["id:asc"], limit=100)
+        assert len(found["hits"]) == found["found"]
+        return {hit["id"]: self.product(hit["id"]) for hit in found["hits"]}
+
     def put(self, *items: dict[str, object], wait: bool = True) -> httpx.Response:
         """Store changes of products."""
         return self.client.put("/v1/products", params={"wait": wait}, json={"products": items})

@@ -66,8 +66,9 @@ def test_lines_for_a_console_can_be_read(capsys, logging_restored):
 
 def test_metrics_parse_and_the_served_index_replaces_the_one_before():
     metrics = Metrics()
-    metrics.serving(bundle="one", model="m", fingerprint="f", products=3)
-    metrics.serving(bundle="two", model="m", fingerprint="f", products=5)
+    metrics.serving(bundle="one", model="m", fingerprint="f")
+    metrics.serving(bundle="two", model="m", fingerprint="f")
+    metrics.watch_products(lambda: 5)
     metrics.watch_depth("rank", lambda: 7)
     families = {family.name: family for family in text_string_to_metric_families(metrics.render().decode())}
     assert [sample.labels["bundle"] for sample in families["catalens_index_info"].samples] == ["two"]
