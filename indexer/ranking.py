@@ -318,6 +318,8 @@ def best_pictures(bundle: Searchable, q: Floats, rows: Rows) -> tuple[Floats, ND
     having = np.flatnonzero(counts)
     if not len(having):
         return best, number
+    if len(having) == len(rows) and counts.max() == 1:  # what most catalogues have: much the faster way
+        return widened(bundle.vectors["image"][starts]) @ q, np.zeros(len(rows), np.int32)
     counts = counts[having]
     firsts = np.concatenate(([0], np.cumsum(counts)[:-1]))
     within = np.arange(int(counts.sum())) - np.repeat(firsts, counts)

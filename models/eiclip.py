@@ -27,6 +27,7 @@ from models.encoding import TEXTS_AT_ONCE, blocks, check_lengths, resolve_device
 from models.product import DEFAULT_ENTITY_GROUPS, paste_entities
 
 UNKNOWN_ROW = 0
+LOOKUP_BYTES = 128 << 20  # of what `EntityLookup` keeps; larger vocabularies are worked out for each text
 
 
 class EntityMode(StrEnum):
@@ -141,12 +142,16 @@ def _mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
 
 
 class EntityEncoders(nn.Module):
-    """h_k of each group, and the weight of each h_k."""
+    """h_k of each group, and the weight of each h_k.
+
+    Attributes:
+        sizes: rows of each group, the unknown one among them.
+    """
 
     def __init__(self, design: EntityDesign, table: EntityTable, dim: int) -> None:
         super().__init__()
         self.weighting = design.weighting
-        sizes = [len(values) + 1 for values in table.counts.values()]
+        self.sizes = sizes = [len(values) + 1 for values in table.counts.values()]
         self.embeddings = nn.ModuleList(
             nn.Embedding(size, design.embedding_dim, padding_idx=UNKNOWN_ROW) for size in sizes
         )
@@ -163,6 +168,21 @@ class EntityEncoders(nn.Module):
         if self.gate is not None:
             return torch.sigmoid(self.gate(h)).squeeze(-1)
         return h.new_full(h.shape[:2], 1 / h.shape[1] if self.weighting is Weighting.MEAN else 1.0)
+
+
+class EntityLookup:
+    """h and w of every value, worked out once, of encoders that learn no more."""
+
+    def __init__(self, encoders: EntityEncoders, device: torch.device) -> None:
+        rows = torch.arange(max(encoders.sizes))[:, None]
+        sizes = torch.tensor(encoders.sizes)
+        with torch.inference_mode():
+            self._h, self._w = encoders((rows * (rows < sizes)).to(device))
+
+    def __call__(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what `EntityEncoders` returns."""
+        groups = torch.arange(rows.shape[1], device=rows.device)
+        return self._h[rows, groups], self._w[rows, groups]
 
 
 class EiClip(nn.Module):
@@ -188,7 +208,16 @@ class EiClip(nn.Module):
             ]
         return self.backbone.tokenize(texts), self.table.rows(entities)
 
-    def text_parts(self, words: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+    def lookup(self) -> EntityLookup | None:
+        """Return what `text_parts` may take for the entity encoders while they stay as they are; None: too large."""
+        if (
+            self.entities is None
+            or 4 * max(self.entities.sizes) * len(self.entities.sizes) * self.backbone.dim > LOOKUP_BYTES
+        ):
+            return None
+        return EntityLookup(self.entities, self.backbone.device)
+
+    def text_parts(self, words: Tensor, rows: Tensor, lookup: EntityLookup | None = None) -> tuple[Tensor, Tensor]:
         """Take the unnormalised text apart, given the words' features `(n, d)` and entity rows `(n, K)`.
 
         Returns:
@@ -198,22 +227,31 @@ class EiClip(nn.Module):
         literal = self.design.fusion is Fusion.LITERAL
         if self.entities is None:
             return F.normalize(words, dim=-1)[:, None, :], words.new_zeros(len(words), 0)
-        h, w = self.entities(rows)
+        h, w = (lookup or self.entities)(rows)
         base = words if literal else F.normalize(words, dim=-1)
         scale = 1.0 if self.scale is None else self.scale
         return torch.cat([base[:, None, :], scale * w[..., None] * h], dim=1), w
 
 
 def unit_texts(
-    model: EiClip, texts: Sequence[str], entities: Sequence[Entities], tower: Tower | None = None
+    model: EiClip,
+    texts: Sequence[str],
+    entities: Sequence[Entities],
+    tower: Tower | None = None,
+    lookup: EntityLookup | None = None,
 ) -> Vectors:
     """Return `(n, d) float32`, rows unit-length: the fused text embeddings, words read by `tower` if one is given."""
-    parts = [terms.sum(axis=1, dtype=np.float32) for terms, _, _ in _text_blocks(model, texts, entities, tower)]
+    read = _text_blocks(model, texts, entities, tower, lookup)
+    parts = [terms.sum(axis=1, dtype=np.float32) for terms, _, _ in read]
     return np.concatenate([np.empty((0, model.backbone.dim), dtype=np.float32), *parts])
 
 
 def _text_blocks(
-    model: EiClip, texts: Sequence[str], entities: Sequence[Entities], tower: Tower | None
+    model: EiClip,
+    texts: Sequence[str],
+    entities: Sequence[Entities],
+    tower: Tower | None,
+    lookup: EntityLookup | None,
 ) -> Iterator[tuple[Vectors, Vectors, NDArray[np.bool_]]]:
     """Yield, block by block, terms `(n, 1 + K, d)` with unit sums, weights `(n, K)`, and what is known `(n, K)`."""
     device, read = model.backbone.device, tower or model.backbone.text_features
@@ -222,7 +260,7 @@ def _text_blocks(
             tokens, rows = model.read(texts[block], entities[block])
             rows = rows.to(device)
             words = read(tokens.to(device))
-            terms, weights = model.text_parts(words, rows)
+            terms, weights = model.text_parts(words, rows, lookup)
             length = terms.sum(dim=1).norm(dim=-1).clamp_min(1e-12)
             unit = terms / length[:, None, None]
             known = rows[:, : weights.shape[1]] != UNKNOWN_ROW
@@ -240,6 +278,7 @@ class EiClipEncoder(TowerReader):
         self._fingerprint = fingerprint
         self._text_fields = text_fields
         self._towers = self._model.backbone.towers
+        self._lookup = self._model.lookup()
 
     @property
     def backbone(self) -> Backbone:
@@ -277,7 +316,7 @@ class EiClipEncoder(TowerReader):
         Raises:
             ValueError: `texts` and `entities` differ in length.
         """
-        return unit_texts(self._model, texts, check_lengths(texts, entities), self._towers.text)
+        return unit_texts(self._model, texts, check_lengths(texts, entities), self._towers.text, self._lookup)
 
     def encode_images(self, images: Sequence[Image]) -> Vectors:
         """Return `(n, d) float32`, rows unit-length, of RGB images of any size."""
@@ -288,7 +327,7 @@ class EiClipEncoder(TowerReader):
         stated = check_lengths(texts, entities)
         return [
             self._terms(terms, weights, known)
-            for block in _text_blocks(self._model, texts, stated, self._towers.text)
+            for block in _text_blocks(self._model, texts, stated, self._towers.text, self._lookup)
             for terms, weights, known in zip(*block, strict=True)
         ]
 

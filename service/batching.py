@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Generic, TypeVar
 
 from service.errors import HungError, OverloadedError
@@ -53,16 +54,27 @@ class _Waiter(Generic[Item, Result]):
     began: float = 0.0
     among: int = 0
 
-    def deliver(self, result: Result) -> None:
-        self._settle(lambda: self.future.set_result(result))
-
     def fail(self, error: Exception) -> None:
-        self._settle(lambda: self.future.set_exception(error))
+        _on(self.future.get_loop(), lambda: None if self.future.done() else self.future.set_exception(error))
 
-    def _settle(self, settle: Callable[[], None]) -> None:
-        """Settle the future on its own loop, unless its caller has gone or the loop has closed."""
-        with suppress(RuntimeError):
-            self.future.get_loop().call_soon_threadsafe(lambda: None if self.future.done() else settle())
+
+def _on(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
+    """Have `call` made on `loop`, unless that has closed."""
+    with suppress(RuntimeError):
+        loop.call_soon_threadsafe(call)
+
+
+def _deliver(batch: Sequence[_Waiter[Item, Result]], results: Sequence[Result]) -> None:
+    """Give each waiter its result, unless it has gone; waking each loop once, which is what costs."""
+    settled = list(zip((waiter.future for waiter in batch), results, strict=True))
+
+    def settle(loop: asyncio.AbstractEventLoop) -> None:
+        for future, result in settled:
+            if future.get_loop() is loop and not future.done():
+                future.set_result(result)
+
+    for loop in {waiter.future.get_loop() for waiter in batch}:
+        _on(loop, partial(settle, loop))
 
 
 class MicroBatcher(Generic[Item, Result]):
@@ -237,8 +249,7 @@ class MicroBatcher(Generic[Item, Result]):
             self._began = None
         self._note(len(batch), time.perf_counter() - began)
         self._leave(len(batch))
-        for waiter, result in zip(batch, results, strict=True):
-            waiter.deliver(result)
+        _deliver(batch, results)
 
     def _checked(self, items: Sequence[Item]) -> Sequence[Result]:
         results = self._run(items)

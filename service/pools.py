@@ -1,16 +1,22 @@
 """Bounds on work beside the event loop: threads for decoding, fetching and ranking, and a budget of memory."""
 
 import asyncio
+import math
+import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from typing import ParamSpec, TypeVar
+from functools import partial
+from typing import Final, ParamSpec, TypeVar
 
 from service.errors import OverloadedError
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+_KINDS: Final = 1_000
+_FORGOTTEN: Final = 0.9  # of the longest time, with every call that takes less
 
 
 class BoundedPool:
@@ -58,6 +64,45 @@ class BoundedPool:
     def close(self) -> None:
         """Drop what has not begun and let the threads end."""
         self._executor.shutdown(wait=False, cancel_futures=True)
+
+
+class InPlace:
+    """Runs what has taken little time of late in the event loop's own thread, and all else in a pool.
+
+    To begin a call in a thread and to be told of its end costs as much as a millisecond of work where the interpreter
+    lets one thread compute at a time; to have the loop wait longer than that keeps other requests from being read.
+
+    Args:
+        pool: Runs what takes long, or may.
+        most_s: Processor seconds that a call in the loop's thread may take.
+    """
+
+    def __init__(self, pool: BoundedPool, most_s: float) -> None:
+        self._pool = pool
+        self._most_s = most_s
+        self._longest: dict[Hashable, float] = {}
+
+    async def run(self, kind: Hashable, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Return `call(...)`. Calls of one `kind` take about the same time.
+
+        Raises:
+            OverloadedError: too much waits for the pool already.
+            Exception: whatever the call raised.
+        """
+        job = partial(call, *args, **kwargs)
+        if self._longest.get(kind, math.inf) <= self._most_s:
+            return self._timed(kind, job)
+        return await self._pool.run(self._timed, kind, job)
+
+    def _timed(self, kind: Hashable, job: Callable[[], R]) -> R:
+        began = time.thread_time()
+        try:
+            return job()
+        finally:
+            took_s = time.thread_time() - began
+            if len(self._longest) >= _KINDS:
+                self._longest.clear()
+            self._longest[kind] = max(took_s, _FORGOTTEN * self._longest.get(kind, 0.0))
 
 
 class Budget:

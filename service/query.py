@@ -168,6 +168,13 @@ class Query:
         return self.filter is not None or bool(self.facets or self.sort) or self.collapse is not None
 
     @property
+    def shape(self) -> tuple[object, ...]:
+        """What decides how long finding and ranking hits takes, besides the catalogue."""
+        last = (self.offset + self.limit).bit_length()
+        narrowed = (self.filter is None, len(self.facets), len(self.sort), self.collapse, self.rerank)
+        return (self.mode, len(self.parts), last, self.explain, bool(self.diversity), *narrowed)
+
+    @property
     def texts(self) -> tuple[TextPart, ...]:
         """The parts that are words."""
         return tuple(part for part in self.parts if isinstance(part, TextPart))

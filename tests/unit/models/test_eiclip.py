@@ -186,3 +186,17 @@ class TestEntityTable:
     )
     def test_key_folds_width_case_and_spaces(self, spelling, key):
         assert entity_key(spelling) == key
+
+
+@pytest.mark.parametrize("design", [{}, {"weighting": "mean"}, {"fusion": "literal"}])
+def test_a_vocabulary_too_large_to_be_looked_up_is_worked_out_for_each_text(make, monkeypatch, design):
+    looked_up, model = make(**design)
+    assert model.lookup() is not None
+    monkeypatch.setattr("models.eiclip.LOOKUP_BYTES", 0)
+    assert model.lookup() is None
+    worked_out = EiClipEncoder(model, name="t", fingerprint="0" * 64, text_fields=("description",), device="cpu")
+    want, got = worked_out.text_terms(TEXTS, ENTITIES), looked_up.text_terms(TEXTS, ENTITIES)
+    for mine, theirs in zip(got, want, strict=True):
+        assert mine.names == theirs.names
+        np.testing.assert_allclose(mine.terms, theirs.terms, atol=1e-6)
+        assert mine.gates == pytest.approx(theirs.gates, abs=1e-6)

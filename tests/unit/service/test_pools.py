@@ -2,11 +2,12 @@
 
 import asyncio
 import threading
+import time
 
 import pytest
 
 from service.errors import OverloadedError
-from service.pools import BoundedPool, Budget
+from service.pools import BoundedPool, Budget, InPlace
 
 pytestmark = pytest.mark.anyio
 
@@ -157,3 +158,56 @@ async def test_an_error_inside_gives_the_budget_back():
         async with budget.hold(5):
             raise ValueError("inside")
     assert budget.held == 0
+
+
+async def test_what_takes_little_time_runs_in_the_event_loops_own_thread_once_that_is_known():
+    pool = BoundedPool("test", threads=1, max_waiting=10)
+    in_place = InPlace(pool, most_s=0.05)
+
+    def thread_name() -> str:
+        return threading.current_thread().name
+
+    here = threading.current_thread().name
+    assert await in_place.run("quick", thread_name) == "test_0"  # nothing is known of it yet
+    assert [await in_place.run("quick", thread_name) for _ in range(3)] == [here] * 3
+    assert await in_place.run("another kind", thread_name) == "test_0"
+    pool.close()
+
+
+async def test_what_has_taken_long_runs_in_a_thread_until_that_is_long_ago():
+    pool = BoundedPool("test", threads=1, max_waiting=10)
+    in_place = InPlace(pool, most_s=0.02)
+    here = threading.current_thread().name
+
+    def busy(seconds: float) -> str:
+        until = time.thread_time() + seconds
+        while time.thread_time() < until:
+            pass
+        return threading.current_thread().name
+
+    await in_place.run("kind", busy, 0.0)
+    assert await in_place.run("kind", busy, 0.03) == here  # the surprise
+    ran = [await in_place.run("kind", busy, 0.0) for _ in range(30)]
+    assert ran[0] == "test_0"
+    assert ran[-1] == here
+    assert ran == sorted(ran, reverse=True)  # in threads, then in place, and no more back
+    pool.close()
+
+
+async def test_a_call_that_fails_in_place_fails_for_its_caller_alone():
+    pool = BoundedPool("test", threads=1, max_waiting=10)
+    in_place = InPlace(pool, most_s=0.05)
+    for _ in range(2):  # in a thread, then in place
+        with pytest.raises(ValueError, match="invalid literal"):
+            await in_place.run("kind", int, "x")
+    assert await in_place.run("kind", int, "7") == 7
+    pool.close()
+
+
+async def test_kinds_are_not_kept_for_ever():
+    pool = BoundedPool("test", threads=1, max_waiting=10)
+    in_place = InPlace(pool, most_s=0.05)
+    for kind in range(1_100):
+        assert await in_place.run(kind, abs, -kind) == kind
+    assert len(in_place._longest) <= 1_000
+    pool.close()
