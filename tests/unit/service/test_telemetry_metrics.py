@@ -86,7 +86,7 @@ def test_requests_are_in_flight_until_they_are_answered_or_fail():
 def test_serving_begins_now_and_the_release_is_told():
     metrics = Metrics()
     before = time.time()
-    metrics.serving(bundle="one", model="m", fingerprint="f", products=3)
+    metrics.serving(bundle="one", model="m", fingerprint="f")
     metrics.running("1.2.3", max_waiting=77)
     assert before <= value(metrics, "catalens_index_start_time_seconds") <= time.time()
     assert value(metrics, "catalens_build_info", version="1.2.3") == 1
