@@ -176,6 +176,23 @@ def memory(rows: int, dimensions: int, seed: int) -> None:
 
 
 @main.command()
+@cli.vectors_options(rows=1_000_000, dimensions=512)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, ...")
+@click.option("--encoder", default="mini", show_default=True, help="That encodes pictures.")
+@click.option("--repeats", default=20, show_default=True, type=click.IntRange(3, 1000), help="Timed calls of each row.")
+@cli.seed_option
+def gpu(rows: int, dimensions: int, device: str, encoder: str, repeats: int, seed: int) -> None:
+    """Exact search and encoding on a GPU, over its bandwidth."""
+    import torch
+
+    from benchmarks import gpu as measured
+    from models.checkpoint import load_encoder
+
+    chosen = device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    cli.keep("gpu", seed, measured.figures(rows, dimensions, chosen, load_encoder(encoder, chosen), repeats, seed))
+
+
+@main.command()
 @cli.vectors_options(rows=1_000_000, dimensions=128)
 @cli.seed_option
 def scaling(rows: int, dimensions: int, seed: int) -> None:
@@ -184,6 +201,24 @@ def scaling(rows: int, dimensions: int, seed: int) -> None:
 
     sizes = [size for size in measured.SIZES if size <= rows]
     cli.keep("scaling", seed, measured.figures(sizes, dimensions, seed))
+
+
+@main.command()
+@cli.vectors_options(rows=1_000_000, dimensions=128)
+@click.option(
+    "--vectors", type=click.Path(path_type=Path), help="Rows of unit length, (n, d) in a .npy, not made ones."
+)
+@cli.turns_option
+@cli.seed_option
+def recipes(rows: int, dimensions: int, vectors: Path | None, turns: int, seed: int) -> None:
+    """What `auto` chooses, over the fastest recipe at equal recall, by size and memory."""
+    from benchmarks import recipes as measured
+
+    if vectors is not None:
+        cli.keep("recipes-of", seed, measured.figures_of(vectors, turns, seed))
+        return
+    sizes = [size for size in measured.SIZES if size <= rows]
+    cli.keep("recipes", seed, measured.figures(sizes, dimensions, turns, seed))
 
 
 @main.command()
@@ -212,6 +247,42 @@ def chroma(data_dir: Path, encoder: str, port: int, turns: int, seconds: float, 
 
 
 @main.command()
+@click.option("--products", default=3_000, show_default=True, type=click.IntRange(400), help="Of the made shop.")
+@click.option("--pictures", default=1, show_default=True, type=click.IntRange(0, 10), help="Of each product.")
+@click.option("--encoder", default="sleeping", show_default=True, help="sleeping: as long as a GPU works; or a model.")
+@cli.turns_option
+@cli.seed_option
+def build(products: int, pictures: int, encoder: str, turns: int, seed: int) -> None:
+    """A build's pipeline over its slower half; what a second build costs."""
+    from benchmarks import building as measured
+
+    cli.keep("build", seed, measured.figures(products, pictures, encoder, turns, seed))
+
+
+@main.command()
+@click.option("--kills", "times", default=100, show_default=True, type=click.IntRange(1), help="Builds killed.")
+@click.option("--products", default=60, show_default=True, type=click.IntRange(16), help="Of the made shop.")
+@cli.seed_option
+def kills(times: int, products: int, seed: int) -> None:
+    """Builds killed at random moments: what comes of them in the end."""
+    from benchmarks import kills as measured
+
+    cli.keep("kills", seed, measured.figures(times, products, seed))
+
+
+@main.command()
+@click.option("--products", default=1_000_000, show_default=True, type=click.IntRange(1_000), help="Generated.")
+@click.option("--pictures", default=0, show_default=True, type=click.IntRange(0, 10), help="Of each product.")
+@click.option("--recipe", default="ivf", show_default=True, help="Of the indexes.")
+@cli.seed_option
+def size(products: int, pictures: int, recipe: str, seed: int) -> None:
+    """A whole build of any size: time and memory by stage."""
+    from benchmarks import size as measured
+
+    cli.keep("size", seed, measured.figures(products, pictures, recipe, seed))
+
+
+@main.command()
 @click.option("--out", type=click.Path(path_type=Path), default=Path("out"), show_default=True, help="Folder of SVGs.")
 def plots(out: Path) -> None:
     """Plot what has been measured."""
@@ -227,7 +298,7 @@ def plots(out: Path) -> None:
 @cli.seed_option
 @click.pass_context
 def everything(context: click.Context, data_dir: Path, encoder: str, catalogue: Path | None, seed: int) -> None:
-    """All that takes minutes, one after the other, then plots and bars; `memory` and `scaling` take longer."""
+    """All that takes minutes, one after the other, then plots and bars; `memory`, `scaling` and `size` take longer."""
     for command in (encode, ann, filters, rerank, load, updates, throughput, overload, chroma):
         context.invoke(command, data_dir=data_dir, encoder=encoder, seed=seed)
     if catalogue is not None:

@@ -48,8 +48,13 @@ BARS = (
     Bar("memory / theory, IVF-PQ refined", "memory", lambda f: f["indexes"]["ivf_pq"]["ratio"], "at most", 1.15),
     Bar("exponent of IVF", "scaling", lambda f: f["exponents"]["ivf"], "at most", 0.6),
     Bar("exponent of HNSW", "scaling", lambda f: f["exponents"]["hnsw"], "at most", 0.2),
+    Bar("auto / fastest recipe at equal recall", "recipes", lambda f: f["worst_ratio"], "at most", 1.1),
     Bar("search / best peer, single", "peers", lambda f: f["ratios"]["single at 0.95"]["ratio"], "at least", 0.9),
     Bar("search / best peer, batch", "peers", lambda f: f["ratios"]["batch at 0.95"]["ratio"], "at least", 0.9),
+    Bar("pipeline / slower half", "build", lambda f: f["pipeline_over_slower_half"], "at least", 0.9),
+    Bar("second build / first, 1 % changed", "build", lambda f: f["second_build"]["share"], "at most", 0.1),
+    Bar("killed builds with another bundle", "kills", lambda f: len(f["digests"]) - 1, "at most", 0),
+    Bar("GiB of memory, whole build", "size", lambda f: f["peak_mib"] / 1024, "at most", 8),
 )
 
 

@@ -1,4 +1,4 @@
-"""`python -m indexer build|convert|evaluate|publish|rollback|status|updates|verify`: the command line of the indexer.
+"""`python -m indexer COMMAND`: the command line of the indexer; `--help` lists the commands.
 
 Reads flags and prints; all else is left to the modules of this package, which are imported only when they
 are needed, after the threads are set up.
@@ -12,13 +12,19 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 import click
 
-from indexer.cli import DATA_DIR, DEVICE, ENCODER, JSON, PATH, load, one_line_on_failure, opened_bundle, print_result
+from indexer.cli import DATA_DIR, DEVICE, ENCODER, JSON, PATH, load, one_line_on_failure, print_result
+from indexer.estimate_cli import estimate
 from indexer.evaluate_cli import evaluate
+from indexer.inspect_cli import diff, export, verify
+from indexer.milvus_cli import milvus
+from indexer.publish_cli import BAR, GOLDEN, NEW_MODEL, gate_of, publish, rollback, status
+from indexer.tune_cli import MEMORY, RECALL, tune
 from indexer.updates_cli import FEED_AS_OF, REDIS_URL, UPDATE_LOG, UPDATE_LOG_NAME, fold_of, opened_log, updates
 
 if TYPE_CHECKING:
@@ -52,7 +58,22 @@ _BUILD_FLAGS = (
     ENCODER,
     DEVICE,
     click.option(
-        "--recipe", default="auto", show_default=True, help="auto, exact, hnsw, ivf, or any FAISS factory string."
+        "--recipe",
+        default="auto",
+        show_default=True,
+        help="auto, exact, hnsw, ivf, ivfpq, sq8, rabitq, or any FAISS factory string.",
+    ),
+    RECALL,
+    MEMORY,
+    click.option("--tune", is_flag=True, help="Measure all recipes on the new vectors, and take the best."),
+    click.option("--tune-seconds", type=click.FloatRange(0, min_open=True), help="Time that measuring may take."),
+    click.option(
+        "--index-device",
+        default="auto",
+        show_default=True,
+        envvar="CATALENS_INDEX_DEVICE",
+        show_envvar=True,
+        help="What helps to build indexes: auto (a GPU if FAISS has one), cpu, or cuda.",
     ),
     _MAX_BAD_ROWS,
     _MAP,
@@ -89,7 +110,25 @@ _BUILD_FLAGS = (
     UPDATE_LOG_NAME,
     REDIS_URL,
     FEED_AS_OF,
+    click.option("--fresh", is_flag=True, help="Encode every product anew, although it is kept encoded."),
+    click.option(
+        "--engine",
+        type=click.Choice(["local", "ray"]),
+        default="local",
+        show_default=True,
+        help="Where products are encoded: in this process, or on a Ray cluster.",
+    ),
+    click.option(
+        "--ray-address",
+        metavar="HOST:PORT",
+        envvar="RAY_ADDRESS",
+        show_envvar=True,
+        help="Of the cluster; auto: one that runs on this machine.  [default: one of its own, here]",
+    ),
     click.option("--publish", "publish_it", is_flag=True, help="Publish the bundle if it passes the gate."),
+    GOLDEN,
+    BAR,
+    NEW_MODEL,
     JSON,
 )
 
@@ -121,6 +160,11 @@ def build(
     update_log_name: str,
     redis_url: str | None,
     feed_as_of: str | None,
+    engine: str,
+    ray_address: str | None,
+    golden: Path | None,
+    bars: tuple[str, ...],
+    new_model: bool,
     as_json: bool,
     **flags: "Unpack[BuildFlags]",
 ) -> None:
@@ -129,15 +173,19 @@ def build(
     from indexer.build import build as run
     from indexer.catalogue import find_feed
     from indexer.catalogue_formats import feed_length
-    from indexer.flags import build_options
+    from indexer.flags import build_options, check_ray, on_ray
     from indexer.publish import publish as make_current
 
     with one_line_on_failure():
+        if engine == "ray":
+            check_ray()
         log = opened_log(update_log, redis_url, update_log_name, data_dir)
-        options = build_options(catalogue, data_dir, fold_of(log, feed_as_of), **flags)
+        encoding = load(encoder, device)
+        made_by = on_ray(encoding, partial(load, encoder, device), ray_address) if engine == "ray" else None
+        options = build_options(catalogue, data_dir, fold_of(log, feed_as_of), made_by, **flags)
         bar = show.ProgressBar(feed_length(find_feed(catalogue)) if sys.stderr.isatty() else None)
         try:
-            built = run(load(encoder, device), options, bar)
+            built = run(encoding, options, bar)
         finally:
             bar.close()
             if log is not None:
@@ -148,68 +196,21 @@ def build(
             if options.updates is not None:
                 click.echo(show.folded(options.updates))
         if publish_it:
-            entry = make_current(data_dir, built.manifest.id)
+            log = opened_log(update_log, redis_url, update_log_name, data_dir)  # the first is closed by now
+            try:
+                gate = gate_of(encoding, log, data_dir, golden, bars, new_model=new_model)
+                entry = make_current(data_dir, built.manifest.id, gate=gate)
+            finally:
+                if log is not None:
+                    log.close()
     manifest = built.manifest.model_dump(mode="json", exclude={"files", "checksum"})
-    result = {"path": str(built.path), "published": entry is not None, "manifest": manifest}
+    counted = {"encoded": built.encoded, "reused": built.reused}
+    result = {"path": str(built.path), "published": entry is not None, **counted, "manifest": manifest}
     print_result(
         as_json,
         {**result, "report": built.report.model_dump(mode="json")},
         show.moved(entry) if entry else f"publish it with: python -m indexer publish {built.manifest.id}",
     )
-
-
-@main.command()
-@click.argument("bundle_id")
-@DATA_DIR
-@click.option("--force", is_flag=True, help="Publish although the report misses the gate; recorded in history.jsonl.")
-@JSON
-def publish(*, bundle_id: str, data_dir: Path, force: bool, as_json: bool) -> None:
-    """Verify a bundle, judge its report, and make it the current one."""
-    from indexer import show
-    from indexer.publish import publish as run
-
-    with one_line_on_failure():
-        entry = run(data_dir, bundle_id, force=force)
-    print_result(as_json, entry.model_dump(mode="json"), show.moved(entry))
-
-
-@main.command()
-@DATA_DIR
-@JSON
-def rollback(*, data_dir: Path, as_json: bool) -> None:
-    """Make the bundle current that was so before the present one."""
-    from indexer import show
-    from indexer.publish import rollback as run
-
-    with one_line_on_failure():
-        entry = run(data_dir)
-    print_result(as_json, entry.model_dump(mode="json"), show.moved(entry))
-
-
-@main.command()
-@DATA_DIR
-@click.option("--verify", is_flag=True, help="Check the digests of all files too.")
-@JSON
-def status(*, data_dir: Path, verify: bool, as_json: bool) -> None:
-    """List the bundles, which one is current (*), and broken ones."""
-    from indexer import show
-    from indexer.publish import status as run
-
-    with one_line_on_failure():
-        state = run(data_dir, verify=verify)
-    print_result(as_json, show.status_json(state), show.status(state))
-
-
-@main.command()
-@click.argument("bundle", required=False)
-@DATA_DIR
-@JSON
-def verify(*, bundle: str | None, data_dir: Path, as_json: bool) -> None:
-    """Check every file of a bundle (id or folder; the current one by default)."""
-    with one_line_on_failure(), opened_bundle(data_dir, bundle) as opened:
-        manifest = opened.manifest
-    result = {"id": manifest.id, "files": len(manifest.files), "digest": manifest.digest}
-    print_result(as_json, result, f"{manifest.id}: {len(manifest.files)} files are as they were written")
 
 
 @main.command()
@@ -258,8 +259,17 @@ def convert(
     print_result(as_json, {"path": str(out), **asdict(done)}, words)
 
 
+main.add_command(diff)
 main.add_command(evaluate)
+main.add_command(export)
+main.add_command(milvus)
+main.add_command(publish)
+main.add_command(rollback)
+main.add_command(status)
 main.add_command(updates)
+main.add_command(tune)
+main.add_command(estimate)
+main.add_command(verify)
 
 
 if __name__ == "__main__":

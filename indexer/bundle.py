@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from indexer.categories import FILE as CATEGORIES
 from indexer.categories import Categories
 from indexer.fields import Fields, Mask
-from indexer.index import FaissIndex, IndexFileError, VectorIndex
+from indexer.index import FaissIndex, VectorIndex
 from indexer.lexical import FILES as LEXICAL_FILES
 from indexer.lexical import LexicalIndex
 from indexer.manifest import (
@@ -29,6 +29,7 @@ from indexer.manifest import (
     checked_path,
     read_manifest,
 )
+from indexer.parts import IndexFileError
 from indexer.products import ProductTable
 from models.entities import EntityStatistics
 

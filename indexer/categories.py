@@ -164,8 +164,12 @@ def _column(arrays: Mapping[str, NDArray[np.generic]], name: str, kind: type[Sto
     return column.view(kind)
 
 
-def judge_categories(bundle: "Bundle", encoder: Encoder, *, seed: int = 0) -> Categories | None:
+def judge_categories(
+    bundle: "Bundle", encoder: Encoder, *, seed: int = 0, texts: NDArray[np.float16] | None = None
+) -> Categories | None:
     """Fit judges on the categories that the products of `bundle` state, and judge all of them.
+
+    `texts`, `(n, d)`, are the products' texts encoded without their category, where that has been done.
 
     None: there are fewer than two classes of MIN_PRODUCTS products, or none is left to learn from when the variants of
     a product are held out.
@@ -178,7 +182,7 @@ def judge_categories(bundle: "Bundle", encoder: Encoder, *, seed: int = 0) -> Ca
     judges: dict[str, Judge] = {}
     pictured = np.diff(bundle.image_starts) > 0
     for kind, vectors, there in (
-        ("text", _texts(bundle, encoder), np.ones(len(listed), np.bool_)),
+        ("text", _texts(bundle, encoder) if texts is None else texts, np.ones(len(listed), np.bool_)),
         ("image", _pictures(bundle), pictured),
     ):
         if len(np.unique(listed[there & (listed != NO_CLASS)])) > 1:

@@ -1,70 +1,25 @@
-"""Catalogue rows to vectors: pictures decoded ahead in threads while the encoder works on earlier ones.
+"""Products to vectors, on this machine: pictures decoded ahead in threads while the encoder works on earlier ones.
 
-`encode_catalogue` streams: it holds the pictures of a few batches at most, whatever the catalogue's size.
-Reading the feed is left to `indexer.catalogue`, writing what comes out to `indexer.build`.
+`LocalEngine` streams: it holds the pictures of a few batches at most, whatever the catalogue's size. What is encoded
+together depends on nothing but the products of a block (`indexer.work`), for the last bits of a vector depend on it.
+Reading the feed is left to `indexer.catalogue`, keeping what comes out to `indexer.store`.
 """
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
-from itertools import islice
+from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
-from indexer.catalogue import BytesImage, CatalogueRow, ImageSource, PathImage, RejectedRow
-from indexer.product_encoding import entities_of, texts_of, thumbnail
+from indexer.categories import GROUP
+from indexer.product_encoding import thumbnail
+from indexer.store import Encoding, Halves
+from indexer.work import Block, EncodeOptions, Row, Step, Work
+from indexer.writing import check_unit
 from models.encoder import Encoder, Vectors
 from models.picture import PictureError, PictureLimits, decode_picture
-from models.product import Product
-
-PIXELS_IN_FLIGHT = 200_000_000  # of decoded pictures waiting for the encoder: 600 MB of RGB
-
-Fetch = Callable[[str], bytes]
-
-
-class PictureUnavailableError(ValueError):
-    """A picture that could not be read or fetched; the message says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class EncodeOptions:
-    """How products are encoded.
-
-    Attributes:
-        batch: pictures (or texts) given to the encoder at a time.
-        threads: that decode and fetch pictures.
-        limits: of a picture.
-        keep_without_images: whether a product keeps its place when a picture of it cannot be used.
-        fetch: gets the bytes behind a URL, raising ValueError or OSError; None: URLs are refused.
-    """
-
-    batch: int = 32
-    threads: int = 2
-    limits: PictureLimits = field(default_factory=PictureLimits)
-    keep_without_images: bool = False
-    fetch: Fetch | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class EncodedBatch:
-    """Products with their vectors.
-
-    Attributes:
-        products: n of them; their `images` name the pictures that were encoded.
-        texts: `(n, d) float32`.
-        images: `(m, d) float32`, a product's pictures together, in order.
-        image_rows: `(m,) int32`, position of each picture's product within this batch.
-        thumbnails: m JPEGs.
-    """
-
-    products: tuple[Product, ...]
-    texts: Vectors
-    images: Vectors
-    image_rows: NDArray[np.int32]
-    thumbnails: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,129 +29,167 @@ class _Picture:
 
 
 @dataclass(frozen=True, slots=True)
-class _Ready:
-    product: Product
+class Decoded:
+    """Work whose pictures are decoded.
+
+    Attributes:
+        key: of the product.
+        text: that is encoded, with these entities.
+        entities: see `text`.
+        pictures: those that could be decoded, in order.
+        problems: of the others, by number, what is wrong.
+    """
+
+    key: bytes
+    text: str
+    entities: Mapping[str, str]
     pictures: tuple[_Picture, ...]
+    problems: Mapping[int, str]
 
     @property
     def pixels(self) -> int:
+        """Pixels held."""
         return sum(p.image.width * p.image.height for p in self.pictures)
 
 
-def encode_catalogue(
-    rows: Iterable[CatalogueRow | RejectedRow], encoder: Encoder, options: EncodeOptions | None = None
-) -> Iterator[EncodedBatch | RejectedRow]:
-    """Yield the products of `rows` encoded, in order, and every rejected row as it is met.
-
-    A product one of whose pictures cannot be used becomes a RejectedRow, or loses that picture with
-    `keep_without_images`. A product without pictures has a text vector only.
-    """
-    chosen = options or EncodeOptions()
-    waiting: list[_Ready] = []
-    for ready in _decoded(rows, chosen):
-        if isinstance(ready, RejectedRow):
-            yield ready
-            continue
-        waiting.append(ready)
-        if _is_full(waiting, chosen.batch):
-            yield _encode(waiting, encoder, chosen.batch)
-            waiting = []
-    if waiting:
-        yield _encode(waiting, encoder, chosen.batch)
-
-
-def load_picture(source: ImageSource, options: EncodeOptions) -> bytes:
-    """Return the encoded bytes of a picture, wherever it is.
-
-    Raises:
-        PictureUnavailableError: it cannot be read or fetched.
-    """
-    if isinstance(source, BytesImage):
-        return source.content
-    try:
-        if isinstance(source, PathImage):
-            with source.path.open("rb") as file:
-                return file.read(options.limits.max_bytes + 1)
-        if options.fetch is None:
-            raise PictureUnavailableError("pictures are not fetched from URLs")
-        return options.fetch(source.reference)
-    except PictureUnavailableError:
-        raise
-    except (OSError, ValueError) as error:
-        raise PictureUnavailableError(str(error) or type(error).__name__) from error
-
-
-def _is_full(waiting: list[_Ready], batch: int) -> bool:
-    pictures = sum(len(ready.pictures) for ready in waiting)
-    pixels = sum(ready.pixels for ready in waiting)
-    return pictures >= batch or len(waiting) >= 4 * batch or pixels >= PIXELS_IN_FLIGHT // 2
-
-
-def _decoded(rows: Iterable[CatalogueRow | RejectedRow], options: EncodeOptions) -> Iterator[_Ready | RejectedRow]:
-    """Yield rows with their pictures decoded, in order, threads working some rows ahead.
-
-    How far ahead is bounded by pixels, reckoned from the largest product met of late.
-    """
-    stream = iter(rows)
-    pending: deque[Future[_Ready | RejectedRow]] = deque()
-    room = PIXELS_IN_FLIGHT // 2
-    recent: deque[int] = deque(maxlen=2 * options.batch)  # pixels of the latest products
-    with ThreadPoolExecutor(options.threads, thread_name_prefix="decode") as pool:
-        try:
-            while True:
-                largest = max(1, max(recent, default=room))
-                ahead = max(options.threads, min(2 * options.batch, room // largest))
-                for row in islice(stream, max(0, ahead - len(pending))):
-                    pending.append(pool.submit(_ready, row, options))
-                if not pending:
-                    return
-                ready = pending.popleft().result()
-                if isinstance(ready, _Ready):
-                    recent.append(ready.pixels)
-                yield ready
-        finally:
-            for future in pending:
-                future.cancel()
-
-
-def _ready(row: CatalogueRow | RejectedRow, options: EncodeOptions) -> _Ready | RejectedRow:
-    if isinstance(row, RejectedRow):
-        return row
+def decode(work: Work, limits: PictureLimits) -> Decoded:
+    """Return `work` with its pictures decoded, those that could be had."""
     pictures: list[_Picture] = []
-    kept: list[str] = []
-    for source in row.images:
+    problems: dict[int, str] = {}
+    for number, content in enumerate(work.pictures):
         try:
-            image = decode_picture(load_picture(source, options), options.limits)
-        except (PictureError, PictureUnavailableError) as error:
-            if options.keep_without_images:
-                continue
-            return RejectedRow(row.row, "images", f"{source.reference[:80]}: {error}", row.product.id)
-        pictures.append(_Picture(image, thumbnail(image)))
-        kept.append(source.reference)
-    product = row.product
-    if len(kept) != len(product.images):
-        product = product.model_copy(update={"images": tuple(kept)})
-    return _Ready(product, tuple(pictures))
+            if content is not None:
+                image = decode_picture(content, limits)
+                pictures.append(_Picture(image, thumbnail(image)))
+        except PictureError as error:
+            problems[number] = str(error)
+    return Decoded(work.key, work.text, work.entities, tuple(pictures), problems)
 
 
-def _encode(ready: list[_Ready], encoder: Encoder, batch: int) -> EncodedBatch:
-    products = tuple(r.product for r in ready)
-    pictures = [picture for r in ready for picture in r.pictures]
-    counts = [len(r.pictures) for r in ready]
-    texts, entities = texts_of(products, encoder), entities_of(products, encoder)
-    return EncodedBatch(
-        products=products,
-        texts=_batched(len(texts), batch, encoder.dim, lambda s: encoder.encode_texts(texts[s], entities[s])),
-        images=_batched(
-            len(pictures), batch, encoder.dim, lambda s: encoder.encode_images([p.image for p in pictures[s]])
-        ),
-        image_rows=np.repeat(np.arange(len(products), dtype=np.int32), counts),
-        thumbnails=tuple(picture.thumbnail for picture in pictures),
-    )
+class LocalEngine:
+    """Encodes in this process, as products are read."""
+
+    def __init__(self, encoder: Encoder, options: EncodeOptions) -> None:
+        self._encoder = encoder
+        self._options = options
+
+    def prepare(self, work: Work) -> Decoded:
+        """Return what is handed on by the threads that read: pictures as pixels."""
+        return decode(work, self._options.limits)
+
+    def blocks(self, steps: Iterable[Step[Decoded]]) -> Iterator[Block]:
+        """Yield the rows of `steps` block by block, with what was encoded of them."""
+        rows: list[Row] = []
+        with BlockEncoder(self._encoder, self._options) as encoding:
+            for step in steps:
+                rows.append(step.row)
+                if step.abandons:
+                    yield Block(tuple(rows), (), abandoned=True)
+                    return
+                if step.work is not None:
+                    encoding.add(step.work)
+                if step.ends:
+                    yield Block(tuple(rows), encoding.finish())
+                    rows = []
+            if rows:
+                yield Block(tuple(rows), encoding.finish())
 
 
-def _batched(n: int, batch: int, dim: int, encode: Callable[[slice], Vectors]) -> Vectors:
-    """Return the vectors of n things, encoded `batch` at a time."""
-    if n == 0:
-        return np.zeros((0, dim), np.float32)
-    return np.concatenate([encode(slice(start, start + batch)) for start in range(0, n, batch)])
+class BlockEncoder:
+    """Encodes the products of one block after another, as many at a time as make a batch; a context manager.
+
+    In a thread of its own, so that its caller goes on reading meanwhile: one batch is encoded while the next gathers.
+    """
+
+    def __init__(self, encoder: Encoder, options: EncodeOptions) -> None:
+        self._encoder = encoder
+        self._options = options
+        self._waiting: list[Decoded] = []
+        self._done: list[tuple[bytes, Encoding]] = []
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="encode")
+        self._running: Future[None] | None = None
+
+    def add(self, product: Decoded) -> None:
+        """Take a product, and begin to encode those that are waiting if they make a batch.
+
+        Raises:
+            ValueError: the encoder made a vector of the batch before that is not of unit length.
+        """
+        self._waiting.append(product)
+        if self._is_full():
+            self._begin()
+
+    def finish(self) -> list[tuple[bytes, Encoding]]:
+        """Encode what is left; return keys and encodings of all products added since the last time.
+
+        Raises:
+            ValueError: the encoder made a vector that is not of unit length.
+        """
+        self._begin()
+        self._wait()
+        done, self._done = self._done, []
+        return done
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.shutdown()
+
+    def _begin(self) -> None:
+        self._wait()
+        if self._waiting:
+            products, self._waiting = self._waiting, []
+            self._running = self._thread.submit(self._encode, products)
+
+    def _wait(self) -> None:
+        running, self._running = self._running, None
+        if running is not None:
+            running.result()
+
+    def _is_full(self) -> bool:
+        waiting, batch = self._waiting, self._options.batch
+        pictures = sum(len(product.pictures) for product in waiting)
+        pixels = sum(product.pixels for product in waiting)
+        return pictures >= batch or len(waiting) >= 4 * batch or pixels >= self._options.pixels // 2
+
+    def _encode(self, products: Sequence[Decoded]) -> None:
+        pictures = [picture for product in products for picture in product.pictures]
+        texts = self._texts([(p.text, p.entities) for p in products])
+        bare = self._bare(products, texts)
+        images = self._batched(len(pictures), lambda s: self._encoder.encode_images([p.image for p in pictures[s]]))
+        start = 0
+        for at, product in enumerate(products):
+            end = start + len(product.pictures)
+            made = Encoding(
+                text=texts[at],
+                bare=None if bare is None else bare[at],
+                images=images[start:end],
+                thumbnails=tuple(picture.thumbnail for picture in product.pictures),
+                problems=product.problems,
+            )
+            self._done.append((product.key, made))
+            start = end
+
+    def _bare(self, products: Sequence[Decoded], texts: Halves) -> Halves | None:
+        """Return the texts' vectors without the category, which judges of the category must not be told."""
+        if GROUP not in self._encoder.vocabularies:
+            return None
+        told = [at for at, product in enumerate(products) if GROUP in product.entities]
+        without = [(products[at].text, {k: v for k, v in products[at].entities.items() if k != GROUP}) for at in told]
+        bare = texts.copy()
+        bare[told] = self._texts(without)
+        return bare
+
+    def _texts(self, stated: Sequence[tuple[str, Mapping[str, str]]]) -> Halves:
+        texts, entities = [text for text, _ in stated], [given for _, given in stated]
+        return self._batched(len(stated), lambda s: self._encoder.encode_texts(texts[s], entities[s]))
+
+    def _batched(self, n: int, encode: Callable[[slice], Vectors]) -> Halves:
+        """Return the vectors of n things, encoded a batch at a time."""
+        if n == 0:
+            return np.zeros((0, self._encoder.dim), np.float16)
+        batch = self._options.batch
+        vectors = np.concatenate([encode(slice(start, start + batch)) for start in range(0, n, batch)])
+        check_unit(vectors, self._encoder.dim)
+        return vectors.astype(np.float16)

@@ -1,16 +1,19 @@
 """What the flags of `python -m indexer build` mean: texts from the command line to `BuildOptions`."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TypedDict, Unpack
 
-from indexer.build import BuildOptions
+from indexer.build import BuildOptions, MakeEngine
 from indexer.catalogue import CatalogueOptions
-from indexer.encode import EncodeOptions, Fetch, PictureUnavailableError
 from indexer.fetch import FetchError, FetchLimits, FetchPolicy, guarded_get
 from indexer.fold import Fold
 from indexer.manifest import FusionWeights, QueryKind
+from indexer.recipes import Goal
 from indexer.rejects import BadRowLimit
+from indexer.work import EncodeOptions, Engine, Fetch, PictureUnavailableError, Work
+from models.encoder import Encoder
 from models.picture import PictureLimits
 
 
@@ -22,6 +25,11 @@ class BuildFlags(TypedDict):
     """The flags of `build` as click hands them over."""
 
     recipe: str
+    recall: float
+    memory: int | None
+    tune: bool
+    tune_seconds: float | None
+    index_device: str
     max_bad_rows: str
     mapping: tuple[str, ...]
     ignore: tuple[str, ...]
@@ -33,6 +41,7 @@ class BuildFlags(TypedDict):
     batch: int
     decode_threads: int
     seed: int
+    fresh: bool
 
 
 def pairs(flag: str, texts: Iterable[str]) -> dict[str, str]:
@@ -108,10 +117,36 @@ def fetcher(limits: PictureLimits) -> Fetch:
     return fetch
 
 
+def check_ray() -> None:
+    """Refuse `--engine ray` where Ray is not installed.
+
+    Raises:
+        FlagError: it is not.
+    """
+    if find_spec("ray") is None:
+        msg = "--engine ray: Ray is not installed: pip install 'catalens[ray]'"
+        raise FlagError(msg)
+
+
+def on_ray(encoder: Encoder, load: Callable[[], Encoder], address: str | None) -> MakeEngine:
+    """Return what makes an engine on the Ray cluster at `address`; `load` makes `encoder` there."""
+
+    def make(options: EncodeOptions) -> Engine[Work]:
+        from indexer.ray_encoding import RayEngine  # noqa: PLC0415 - an extra, and slow to import
+
+        return RayEngine(load, encoder.fingerprint, options, address)
+
+    return make
+
+
 def build_options(
-    catalogue: Path, data_dir: Path, updates: Fold | None = None, **flags: Unpack[BuildFlags]
+    catalogue: Path,
+    data_dir: Path,
+    updates: Fold | None = None,
+    engine: MakeEngine | None = None,
+    **flags: Unpack[BuildFlags],
 ) -> BuildOptions:
-    """Return the options that the flags of the same names describe, and what is to be folded in.
+    """Return the options that the flags of the same names describe, what is to be folded in, and what encodes.
 
     Raises:
         FlagError: a flag does not say what it should.
@@ -121,6 +156,10 @@ def build_options(
         catalogue=catalogue,
         data_dir=data_dir,
         recipe=flags["recipe"],
+        goal=Goal(flags["recall"], flags["memory"]),
+        tune=flags["tune"],
+        tune_seconds=flags["tune_seconds"],
+        index_device=flags["index_device"],
         seed=flags["seed"],
         bad_rows=bad_rows(flags["max_bad_rows"]),
         reading=CatalogueOptions(
@@ -139,4 +178,6 @@ def build_options(
         ),
         fusion=fusion(flags["image_weight"]),
         updates=updates,
+        fresh=flags["fresh"],
+        engine=engine,
     )

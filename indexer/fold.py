@@ -34,6 +34,7 @@ class Fold:
         as_of: leave out what was stored until then, in seconds since 1970: the feed has it.
 
     Attributes:
+        as_of: see above.
         position: the place in the log that a bundle built with this fold stands at.
         put: products the log had whole.
         changed: products of the feed that it changed.
@@ -42,6 +43,7 @@ class Fold:
 
     def __init__(self, log: UpdateLog, as_of: float | None = None) -> None:
         self._log = log
+        self.as_of = as_of
         self.position: Position = log.tail()
         self.put = self.changed = self.deleted = 0
         self._held: dict[str, _Held] = {}

@@ -1,13 +1,11 @@
 """Nearest vectors by inner product: the `VectorIndex` protocol and FAISS behind it.
 
-FAISS is imported here and nowhere else. A recipe is a friendly name (`exact`, `hnsw`, `ivf`, `auto`) or any
-FAISS factory string, and resolves to the factory string an index is built from and recorded with. Search
-parameters travel with the call, never on the shared index, so concurrent searches cannot disturb each
-other. Grouping pictures to products and rescoring is left to `indexer.ranking`.
+Search parameters travel with the call, never on the shared index, so concurrent searches cannot disturb each
+other. Which index suits is left to `indexer.recipes`, what it is made of to `indexer.parts`, grouping pictures
+to products and rescoring to `indexer.ranking`.
 """
 
 import math
-from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol, Self, runtime_checkable
 
@@ -16,37 +14,34 @@ import numpy as np
 from faiss.contrib import factory_tools
 from numpy.typing import NDArray
 
+from indexer.card_help import Moved, helped_adding, helped_training
+from indexer.parts import (
+    IndexFileError,
+    first_line,
+    made_by,
+    memory_of,
+    parts_of,
+    search_parameters,
+    selector,
+    selects,
+    takes_width,
+    whole,
+)
+from indexer.recipes import Recipe, resolve_recipe
+
 Scores = NDArray[np.float32]
 Rows = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
-# FAISS's own type stubs lack half of what is used here (search parameters, graph statistics): untyped, so.
+# FAISS's own type stubs lack what is used of it here: untyped, so.
 _faiss: Any = faiss
 _factory_tools: Any = factory_tools
 
 NO_ROW = -1
 ADD_BLOCK = 65_536  # rows turned to float32 at a time while building
-EXACT_UP_TO_SCALARS = 10_000_000  # rows * d: an exact scan of 52k x 192 or 20k x 512 takes about 1.5 ms
-HNSW_UP_TO_ROWS = 1_500_000  # beyond, the graph takes ten minutes of CPU and 700 bytes more per row
-DEFAULT_EF_SEARCH = 64
 _KEPT_PARAMETERS = 256
-REFINE_FACTOR = 10.0  # refined indexes re-rank this many times k candidates
 BLAS_FROM_QUERIES = 4  # in one exact search
 TRAIN_ROWS_PER_LIST = 64
-MIN_ROWS_PER_LIST = 39  # FAISS's own minimum for k-means
-
-
-class Recipe(StrEnum):
-    """The recipes with a name; any FAISS factory string is one too."""
-
-    AUTO = "auto"
-    EXACT = "exact"
-    HNSW = "hnsw"
-    IVF = "ivf"
-
-
-class IndexFileError(ValueError):
-    """An index file that cannot be read, or a recipe that FAISS does not know."""
 
 
 @runtime_checkable
@@ -96,33 +91,6 @@ class VectorIndex(SearchIndex, Protocol):
         ...
 
 
-def resolve_recipe(recipe: str, n: int, d: int) -> str:
-    """Return the FAISS factory string of `recipe` for n rows of d dimensions.
-
-    Stored vectors are float16, so `SQfp16` keeps them exactly at half the memory of `Flat`, and scans
-    faster. `auto` is exact while a scan stays near a millisecond, then HNSW, then IVF with RaBitQ codes
-    re-ranked from float16.
-    """
-    if n == 0:
-        return "SQfp16"
-    named: dict[str, str] = {
-        Recipe.EXACT: "SQfp16",
-        Recipe.HNSW: "HNSW32,SQfp16",
-        Recipe.IVF: f"IVF{_lists(n)},SQfp16",
-        Recipe.AUTO: _automatic(n, d),
-    }
-    return named.get(recipe, recipe)
-
-
-def estimate_memory(recipe: str, n: int, d: int) -> int:
-    """Return the bytes that an index of n rows of d dimensions will take, before building it.
-
-    Raises:
-        IndexFileError: FAISS does not know the recipe.
-    """
-    return _memory(_factory(resolve_recipe(recipe, n, d), d), n)
-
-
 class FaissIndex:
     """A `VectorIndex` on FAISS, on the CPU, with one thread per search."""
 
@@ -130,14 +98,17 @@ class FaissIndex:
         self._index = index  # the owner: downcast_index gives views that do not keep it alive
         self._recipe = recipe
         self._d, self._ntotal = int(index.d), int(index.ntotal)  # asked for once: every call into FAISS costs
-        self._whole = _flat(index)
+        self._whole = whole(index)
         self._parameters: dict[tuple[int, int | None], Any] = {}
 
     @classmethod
-    def build(cls, xb: NDArray[np.floating], recipe: str = Recipe.AUTO, seed: int = 0) -> Self:
+    def build(
+        cls, xb: NDArray[np.floating], recipe: str = Recipe.AUTO, seed: int = 0, moved: Moved | None = None
+    ) -> Self:
         """Build an index of the rows of `xb`, `(n, d)`, float16 or float32, unit length, maybe memory-mapped.
 
-        Deterministic for a given seed: one thread, seeded training.
+        Deterministic for a given seed: one thread, seeded training. With `moved`, which copies an index to a GPU, an
+        IVF is trained and filled with the GPU's help.
 
         Raises:
             ValueError: `xb` is not two-dimensional or holds a value that is not finite.
@@ -149,15 +120,17 @@ class FaissIndex:
         n, d = xb.shape
         _calm(d)
         factory = resolve_recipe(recipe, n, d)
-        index = _factory(factory, d)
+        index = made_by(factory, d)
         try:
             if not index.is_trained:
                 _seed(index, seed)
-                index.train(_training_rows(xb, index, seed))
-            for start in range(0, n, ADD_BLOCK):
-                index.add(_finite_rows(xb[start : start + ADD_BLOCK]))
+                with helped_training(index, moved):
+                    index.train(_training_rows(xb, index, seed))
+            with helped_adding(index, moved):
+                for start in range(0, n, ADD_BLOCK):
+                    index.add(_finite_rows(xb[start : start + ADD_BLOCK]))
         except RuntimeError as error:
-            msg = f"recipe {factory!r} cannot be built on {n} rows of {d} dimensions: {_first_line(error)}"
+            msg = f"recipe {factory!r} cannot be built on {n} rows of {d} dimensions: {first_line(error)}"
             raise IndexFileError(msg) from error
         return cls(index, factory)
 
@@ -176,7 +149,7 @@ class FaissIndex:
         except NotImplementedError:
             return cls(index, type(index).__name__)
         except RuntimeError as error:
-            msg = f"{path}: not a readable index: {_first_line(error)}"
+            msg = f"{path}: not a readable index: {first_line(error)}"
             raise IndexFileError(msg) from error
 
     @property
@@ -197,12 +170,17 @@ class FaissIndex:
     @property
     def memory_bytes(self) -> int:
         """Memory the index takes, estimated within a tenth."""
-        return _memory(self._index, self.ntotal)
+        return memory_of(self._index, self.ntotal)
+
+    @property
+    def inner(self) -> faiss.Index:
+        """FAISS's own index, which this one keeps; not to be changed."""
+        return self._index
 
     @property
     def width_matters(self) -> bool:
         """Whether `search` looks at more of the index when `width` grows: false for an exact index."""
-        return _takes_width(self._index)
+        return takes_width(self._index)
 
     def search(self, xq: Scores, k: int, *, width: int | None = None, among: Mask | None = None) -> tuple[Scores, Rows]:
         """Return the k best rows of each query; see `SearchIndex.search`."""
@@ -213,14 +191,32 @@ class FaissIndex:
         _calm(self.d)
         searched = self._whole if width is not None and width >= self.ntotal else self._index
         if among is None:
-            parameters = self._usual(searched, k, width)
+            scores, rows = searched.search(xq, k, params=self._usual(searched, k, width))
         else:
-            selector = _faiss.IDSelectorBitmap(np.packbits(among, bitorder="little"))
-            parameters = _parameters(searched, k, width, selector)
-        scores, rows = searched.search(xq, k, params=parameters)
+            scores, rows = self._among(searched, xq, k, width, among)
         if NO_ROW in rows[:, -1].tolist():  # what is missing comes last
             scores[rows == NO_ROW] = -np.inf
         return scores, rows
+
+    def _among(self, searched: faiss.Index, xq: Scores, k: int, width: int | None, among: Mask) -> tuple[Scores, Rows]:
+        """Search among some rows, where the index itself can; else among them in what it holds, or after the fact."""
+        able = next((index for index in (searched, self._whole) if selects(index)), None)
+        if able is None:
+            return self._kept(searched, xq, k, width, among)
+        admitted = selector(among)  # kept until the search is over
+        scores, rows = able.search(xq, k, params=search_parameters(able, k, width, admitted))
+        return scores, rows
+
+    def _kept(self, searched: faiss.Index, xq: Scores, k: int, width: int | None, among: Mask) -> tuple[Scores, Rows]:
+        """Ask for more and more rows, until k of `among` are found for every query, or all have been seen."""
+        wanted, asked = min(k, int(among.sum())), k
+        while True:
+            asked = min(asked, max(1, self.ntotal))
+            scores, rows = searched.search(xq, asked, params=search_parameters(searched, asked, width, None))
+            kept = (rows != NO_ROW) & among[rows]
+            if asked >= self.ntotal or (kept.sum(axis=1) >= wanted).all():
+                return _first(scores, rows, kept, k)
+            asked *= 4
 
     def _usual(self, searched: faiss.Index, k: int, width: int | None) -> Any:  # noqa: ANN401 - see _faiss
         """Return the parameters of a search among all rows, made once: that takes as long as a small search."""
@@ -228,7 +224,7 @@ class FaissIndex:
         if asked not in self._parameters:
             if len(self._parameters) >= _KEPT_PARAMETERS:
                 self._parameters.clear()
-            self._parameters[asked] = _parameters(searched, k, width, None)
+            self._parameters[asked] = search_parameters(searched, k, width, None)
         return self._parameters[asked]
 
     def save(self, path: Path) -> None:
@@ -249,13 +245,6 @@ class FaissIndex:
         return np.ascontiguousarray(xq, dtype=np.float32)
 
 
-def default_width(index: faiss.Index) -> int:
-    """Return the width that suits an index when the caller names none."""
-    if isinstance(index, faiss.IndexIVF):
-        return max(8, int(index.nlist) // 16)
-    return DEFAULT_EF_SEARCH
-
-
 def _calm(d: int) -> None:
     """Set how FAISS works for vectors of d dimensions: the one place where that is done.
 
@@ -267,84 +256,18 @@ def _calm(d: int) -> None:
     _faiss.cvar.distance_compute_blas_threshold = BLAS_FROM_QUERIES * d
 
 
-def _factory(factory: str, d: int) -> faiss.Index:
-    try:
-        return faiss.index_factory(d, factory, faiss.METRIC_INNER_PRODUCT)
-    except RuntimeError as error:
-        msg = f"unknown index recipe {factory!r} for {d} dimensions: {_first_line(error)}"
-        raise IndexFileError(msg) from error
-
-
-def _parts(index: faiss.Index) -> list[faiss.Index]:
-    """Return the index and the ones it wraps, outermost first: pre-transforms and refinement.
-
-    They are views: the caller keeps `index` while it uses them.
-    """
-    part = faiss.downcast_index(index)
-    if isinstance(part, faiss.IndexPreTransform):
-        return [part, *_parts(part.index)]
-    if isinstance(part, faiss.IndexRefine):
-        return [part, *_parts(part.base_index)]
-    return [part]
-
-
-def _takes_width(index: faiss.Index) -> bool:
-    return isinstance(_parts(index)[-1], faiss.IndexIVF | faiss.IndexHNSW)
-
-
-def _flat(index: faiss.Index) -> faiss.Index:
-    """Return the part of `index` that holds every vector in a row, to look at all of them; itself if there is none.
-
-    A view, like those of `_parts`.
-    """
-    part = faiss.downcast_index(index)
-    if isinstance(part, faiss.IndexRefine):
-        return faiss.downcast_index(part.refine_index)
-    if isinstance(part, faiss.IndexHNSW):
-        return faiss.downcast_index(part.storage)
-    return part
-
-
-def _parameters(index: faiss.Index, k: int, width: int | None, selector: faiss.IDSelector | None) -> Any:  # noqa: ANN401 - see _faiss
-    """Return the parameters of one search, shaped as the index is nested; None for an exact one among all rows."""
-    part = faiss.downcast_index(index)
-    if isinstance(part, faiss.IndexPreTransform):
-        inner = _parameters(part.index, k, width, selector)
-        return None if inner is None else _faiss.SearchParametersPreTransform(index_params=inner)
-    if isinstance(part, faiss.IndexRefine):
-        inner = _parameters(part.base_index, int(k * REFINE_FACTOR), width, selector)
-        return _faiss.IndexRefineSearchParameters(k_factor=REFINE_FACTOR, base_index_params=inner)
-    chosen = width or default_width(part)
-    if isinstance(part, faiss.IndexIVF):
-        return _faiss.SearchParametersIVF(nprobe=min(chosen, int(part.nlist)), sel=selector)
-    if isinstance(part, faiss.IndexHNSW):
-        return _faiss.SearchParametersHNSW(efSearch=max(chosen, k), sel=selector)
-    return None if selector is None else _faiss.SearchParameters(sel=selector)
-
-
-def _automatic(n: int, d: int) -> str:
-    if n * d <= EXACT_UP_TO_SCALARS:
-        return "SQfp16"
-    if n <= HNSW_UP_TO_ROWS:
-        return "HNSW32,SQfp16"
-    return f"RR{d},IVF{_lists(n)},RaBitQfs,Refine(SQfp16)"
-
-
-def _lists(n: int) -> int:
-    """Return how many lists an IVF of n rows has: a power of two near 4 sqrt(n), enough rows in each."""
-    wanted = 1 << round(math.log2(4 * math.sqrt(n)))
-    return max(1, min(wanted, n // MIN_ROWS_PER_LIST))
-
-
 def _seed(index: faiss.Index, seed: int) -> None:
-    for part in _parts(index):
+    for part in parts_of(index):
         if isinstance(part, faiss.IndexIVF):
             part.cp.seed = seed
+            part.cp.min_points_per_centroid = 1  # what few rows are worth is measured, not warned of
+        if isinstance(part, faiss.IndexIVFPQFastScan):
+            part.pq.cp.min_points_per_centroid = 1
 
 
 def _training_rows(xb: NDArray[np.floating], index: faiss.Index, seed: int) -> Scores:
     """Return a seeded sample of rows, enough for k-means on every list, as `(m, d) float32`."""
-    lists = max((int(p.nlist) for p in _parts(index) if isinstance(p, faiss.IndexIVF)), default=0)
+    lists = max((int(p.nlist) for p in parts_of(index) if isinstance(p, faiss.IndexIVF)), default=0)
     wanted = max(TRAIN_ROWS_PER_LIST * lists, ADD_BLOCK)
     if len(xb) <= wanted:
         return _finite_rows(xb)
@@ -360,23 +283,11 @@ def _finite_rows(rows: NDArray[np.floating]) -> Scores:
     return block
 
 
-def _memory(index: faiss.Index, n: int) -> int:
-    """Return the bytes of n rows in `index` with all it wraps. The caller keeps `index`: parts are views of it."""
-    part = faiss.downcast_index(index)
-    if isinstance(part, faiss.IndexPreTransform):
-        return _memory(part.index, n) + 4 * int(part.d) * int(part.index.d)
-    if isinstance(part, faiss.IndexRefine):
-        return _memory(part.base_index, n) + _memory(part.refine_index, n)
-    if isinstance(part, faiss.IndexIVF):
-        return n * (int(part.code_size) + 8) + 4 * int(part.nlist) * int(part.d)
-    if isinstance(part, faiss.IndexHNSW):
-        graph: Any = part.hnsw
-        links = 4 * int(graph.nb_neighbors(0)) + 4 * int(graph.nb_neighbors(1)) // 16 + 12
-        return n * links + _memory(part.storage, n)
-    return n * int(part.sa_code_size())
-
-
-def _first_line(error: Exception) -> str:
-    """Return what FAISS says without the source lines it puts around it."""
-    text = str(error).split("Error:")[-1].strip()
-    return text.splitlines()[0] if text else type(error).__name__
+def _first(scores: Scores, rows: Rows, kept: Mask, k: int) -> tuple[Scores, Rows]:
+    """Return the first k columns of what is kept of each row, `(nq, k)`; -1 where there are fewer."""
+    out_scores = np.full((len(rows), k), -np.inf, np.float32)
+    out_rows = np.full((len(rows), k), NO_ROW, np.int64)
+    for at, mask in enumerate(kept):
+        places = np.flatnonzero(mask)[:k]
+        out_scores[at, : len(places)], out_rows[at, : len(places)] = scores[at, places], rows[at, places]
+    return out_scores, out_rows

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from indexer.bundle import Bundle
 from indexer.fields import ATTRIBUTE_PREFIX, BooleanColumn, Column, Columns, Fields, Mask, NumberColumn
-from indexer.index import FaissIndex, Recipe, VectorIndex
+from indexer.index import FaissIndex, VectorIndex
 from indexer.lexical_updates import index_products
 from indexer.manifest import Space
 from indexer.products import SCHEMA, ProductTable, product_row
+from indexer.recipes import Recipe
 from indexer.updates import EncodedProduct
 from indexer.updates import Fields as Patch
 from models.product import AttributeValue, Product

@@ -108,7 +108,8 @@ class Manifest(_Record):
     `digest` covers what is searched (every file but the report), so two builds of the same catalogue with
     the same encoder and recipe have the same digest; `id` is the time of building and the digest's start.
     `exact_rows` is up to how many products, admitted by a filter, scoring each of them is the faster way.
-    `log_position` is the position of the update log that is folded in; None: no log.
+    `log_position` is the position of the update log that is folded in; None: no log. `feed_as_of` is when the feed
+    was made, in seconds since 1970, where whoever built the bundle said so.
     """
 
     format_version: Literal[3] = 3
@@ -122,6 +123,7 @@ class Manifest(_Record):
     fusion: Mapping[QueryKind, FusionWeights]
     exact_rows: Annotated[int, Field(ge=1)] = 5_000
     log_position: str | None = None
+    feed_as_of: Annotated[float, Field(allow_inf_nan=False)] | None = None
     files: Mapping[str, FileRecord]
     checksum: Digest = _UNSIGNED
 

@@ -1,7 +1,8 @@
-"""Which bundle is the current one: a gate on its report, a symlink moved by rename, a history to go back on.
+"""Which bundle is the current one: a gate before it, a symlink moved by rename, a history to go back on.
 
 `data_dir/current` leads to one bundle, or to none; readers see the old one or the new one, never anything
-between. Building bundles is left to `indexer.build`, noticing a move to the service.
+between. What the gate looks at is left to `indexer.gate`, building bundles to `indexer.build`, noticing a move to the
+service.
 """
 
 import datetime as dt
@@ -13,7 +14,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from indexer.bundle import BUILDING, BUNDLES, CURRENT, Bundle, current_bundle
-from indexer.evaluate import Report
+from indexer.gate import VERDICTS, Before, Gate, Verdict, earlier_products, verdicts
 from indexer.locking import locked
 from indexer.manifest import BundleError, Manifest, check_files, read_manifest, sync_folder
 
@@ -25,36 +26,11 @@ class PublishError(RuntimeError):
     """A bundle that is not made current; what was current stays so."""
 
 
-@dataclass(frozen=True, slots=True)
-class Gate:
-    """What a report must show before its bundle goes live, as shares.
-
-    Attributes:
-        ann_recall: of the true ten nearest, that each index finds.
-        image_self_retrieval: of sampled pictures, encoded anew, that find their own product first.
-        text_self_retrieval: the same of texts.
-    """
-
-    ann_recall: float = 0.95
-    image_self_retrieval: float = 0.9
-    text_self_retrieval: float = 0.9
-
-    def problems(self, report: Report) -> list[str]:
-        """Return which measures miss their bar and by how much; empty if the bundle may go live."""
-        measured: list[tuple[str, float | None, float]] = [
-            *((f"ANN recall@10 of the {s} index", a.recall_at_10, self.ann_recall) for s, a in report.ann.items()),
-            ("self-retrieval of pictures", report.self_retrieval.image, self.image_self_retrieval),
-            ("self-retrieval of texts", report.self_retrieval.text, self.text_self_retrieval),
-        ]
-        problems = [] if report.products > 0 else ["it holds no product"]
-        for name, value, bar in measured:
-            if value is not None and value < bar:
-                problems.append(f"{name} is {value:.3f}, {bar - value:.3f} below {bar:.3f}")
-        return problems
-
-
 class HistoryEntry(BaseModel):
-    """One move of `current`."""
+    """One move of `current`.
+
+    `automatic`: a service rolled back by itself, for what `reason` says.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -64,6 +40,8 @@ class HistoryEntry(BaseModel):
     previous: str | None
     forced: bool = False
     problems: tuple[str, ...] = ()
+    automatic: bool = False
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,22 +65,35 @@ class Status:
 
 
 def publish(data_dir: Path, bundle_id: str, *, force: bool = False, gate: Gate | None = None) -> HistoryEntry:
-    """Verify the bundle, judge its report, and make it the current one.
+    """Verify the bundle, judge it, and make it the current one. The verdict is kept, whatever it is.
 
-    With `force` a report that misses the gate is published all the same, and the history says so; a damaged
+    With `force` a bundle that misses the gate is published all the same, and the history says so; a damaged
     bundle never is.
 
     Raises:
         BundleError: the bundle is not there or damaged.
-        PublishError: its report misses the gate: which measure, and by how much.
+        PublishError: it misses the gate: which checks, and by how much.
+        ValueError: bars or golden queries cannot be read.
     """
     folder = bundle_folder(data_dir, bundle_id)
     with locked(data_dir / _LOCK, wait=True):
-        problems = tuple((gate or Gate()).problems(_report(folder)))
-        if problems and not force:
-            msg = f"bundle {bundle_id} is refused: {'; '.join(problems)} (--force publishes it all the same)"
+        verdict = _judged(data_dir, folder, gate or Gate())
+        _remember(data_dir / VERDICTS, verdict)
+        if verdict.problems and not force:
+            said = "; ".join(verdict.problems)
+            msg = f"bundle {folder.name} is refused: {said} (--force publishes it all the same)"
             raise PublishError(msg)
-        return _move(data_dir, "publish", folder.name, forced=bool(problems), problems=problems)
+        return _move(data_dir, "publish", folder.name, forced=bool(verdict.problems), problems=verdict.problems)
+
+
+def judge(data_dir: Path, bundle_id: str, gate: Gate) -> Verdict:
+    """Verify the bundle and return what the gate says of it, as things are now; nothing is published or kept.
+
+    Raises:
+        BundleError: the bundle is not there or damaged.
+        ValueError: bars or golden queries cannot be read.
+    """
+    return _judged(data_dir, bundle_folder(data_dir, bundle_id), gate)
 
 
 def rollback(data_dir: Path) -> HistoryEntry:
@@ -118,6 +109,32 @@ def rollback(data_dir: Path) -> HistoryEntry:
         folder = bundle_folder(data_dir, previous)
         with Bundle.open(folder):
             return _move(data_dir, "rollback", previous)
+
+
+def may_be_taken_back(data_dir: Path, bundle_id: str) -> bool:
+    """Return whether a service may roll back from the current bundle by itself.
+
+    It may once for each bundle, and only from what was published, never from what was rolled back to.
+    """
+    entries = history(data_dir)
+    if not entries or entries[-1].action != "publish" or entries[-1].bundle != bundle_id:
+        return False
+    return _before(entries, bundle_id) is not None and _taken_back(entries, bundle_id) is None
+
+
+def take_back(data_dir: Path, bundle_id: str, reason: str) -> HistoryEntry | None:
+    """Roll back from `bundle_id`, which does harm, and record why; None: another process did, or it may not be.
+
+    Raises:
+        PublishError: there is nothing to roll back to, or it is not there any more.
+        BundleError: that is damaged.
+    """
+    with locked(data_dir / _LOCK, wait=True):
+        if _pointed_at(data_dir) != bundle_id or not may_be_taken_back(data_dir, bundle_id):
+            return None
+        previous = rollback_target(data_dir)
+        with Bundle.open(bundle_folder(data_dir, previous)):
+            return _move(data_dir, "rollback", previous, automatic=True, reason=reason)
 
 
 def rollback_target(data_dir: Path) -> str:
@@ -179,14 +196,35 @@ def history(data_dir: Path) -> list[HistoryEntry]:
     return entries
 
 
-def _report(folder: Path) -> Report:
+def _judged(data_dir: Path, folder: Path, gate: Gate) -> Verdict:
+    entries = history(data_dir)
+    kept = verdicts(data_dir)
+    taken_back = _taken_back(entries, folder.name)
     with Bundle.open(folder) as bundle:
-        try:
-            return Report.model_validate(bundle.report)
-        except ValidationError as error:
-            first = error.errors()[0]
-            msg = f"{folder}: report.json: {'.'.join(map(str, first['loc']))}: {first['msg']}"
-            raise BundleError(msg) from error
+        current = _current_beside(data_dir, folder)
+        if current is None:
+            return gate.judge(data_dir, bundle, Before(verdicts=kept, taken_back=taken_back))
+        with current:
+            earlier = _before(entries, current.path.name)
+            products = None if earlier is None else earlier_products(data_dir / BUNDLES / earlier)
+            return gate.judge(data_dir, bundle, Before(current, products, kept, taken_back))
+
+
+def _current_beside(data_dir: Path, folder: Path) -> Bundle | None:
+    """Return the current bundle, to be compared with another; None if there is none or it cannot be read."""
+    try:
+        path = current_bundle(data_dir)
+        if path is None or path.name == folder.name:
+            return None
+        return Bundle.open(path, verify=False)
+    except BundleError:
+        return None
+
+
+def _taken_back(entries: list[HistoryEntry], bundle_id: str) -> str | None:
+    """Return why a service rolled back from a bundle by itself; None: none did."""
+    reasons = [e.reason for e in entries if e.automatic and e.previous == bundle_id]
+    return reasons[-1] if reasons else None
 
 
 def _pointed_at(data_dir: Path) -> str | None:
@@ -217,6 +255,8 @@ def _move(
     *,
     forced: bool = False,
     problems: tuple[str, ...] = (),
+    automatic: bool = False,
+    reason: str | None = None,
 ) -> HistoryEntry:
     entry = HistoryEntry(
         at=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
@@ -225,6 +265,8 @@ def _move(
         previous=_pointed_at(data_dir),
         forced=forced,
         problems=problems,
+        automatic=automatic,
+        reason=reason,
     )
     _remember(data_dir / HISTORY, entry)
     link = data_dir / f".{CURRENT}-{os.getpid()}"
@@ -235,8 +277,8 @@ def _move(
     return entry
 
 
-def _remember(path: Path, entry: HistoryEntry) -> None:
-    """Append `entry` to the history, durably, in place of a last line that a crash cut short."""
+def _remember(path: Path, entry: BaseModel) -> None:
+    """Append `entry` to a file of JSON lines, durably, in place of a last line that a crash cut short."""
     with path.open("a+b") as file:
         file.seek(0)
         file.truncate(file.read().rfind(b"\n") + 1)

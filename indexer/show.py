@@ -9,12 +9,16 @@ from tqdm import tqdm
 from indexer.build import Built
 from indexer.evaluate import Report
 from indexer.fold import Fold
+from indexer.gate import Verdict
 from indexer.judged import Judgement
 from indexer.publish import BundleStatus, HistoryEntry, Status
 
 
 class ProgressBar:
-    """A progress bar on standard error: rows, rate, time left, bad rows. Silent unless that is a terminal."""
+    """A progress bar on standard error: rows, rate, time left, bad rows, products that need not be encoded.
+
+    Silent unless that is a terminal.
+    """
 
     def __init__(self, total: int | None) -> None:
         self._total = total
@@ -34,10 +38,12 @@ class ProgressBar:
             disable=not sys.stderr.isatty(),
         )
 
-    def rows(self, accepted: int, rejected: int) -> None:
-        """Move the bar to so many products, and say how many rows were rejected."""
+    def rows(self, accepted: int, rejected: int, reused: int) -> None:
+        """Move the bar to so many products, and say how many rows were rejected, and how many products were kept."""
         if self._bar is not None:
-            self._bar.set_postfix_str(f"{rejected} bad rows" if rejected else "", refresh=False)
+            notes = [f"{reused:,} as they were"] if reused else []
+            notes += [f"{rejected:,} bad rows"] if rejected else []
+            self._bar.set_postfix_str(", ".join(notes), refresh=False)
             self._bar.update(accepted + rejected - self._bar.n)
 
     def close(self) -> None:
@@ -59,7 +65,8 @@ def built(result: Built) -> str:
         f"  {space} index: {r.recipe}, {_size(r.memory_bytes)}" + (f", width {r.width}" if r.width else "")
         for space, r in result.manifest.indexes.items()
     ]
-    return "\n".join([head, *recipes, report(result.report)])
+    encoded = f"  {result.encoded:,} products encoded, {result.reused:,} as they were"
+    return "\n".join([head, encoded, *recipes, report(result.report)])
 
 
 def folded(fold: Fold) -> str:
@@ -131,9 +138,20 @@ def moved(entry: HistoryEntry) -> str:
     return f"current is {entry.bundle}{before}{forced}"
 
 
-def status(state: Status) -> str:
-    """Return the state of a data folder in words."""
-    lines = [_bundle_line(b) for b in state.bundles] or ["no bundles"]
+def verdict(found: Verdict) -> str:
+    """Return what the gate says in words: what speaks against a bundle, or how much was looked at."""
+    refused = [f"  {problem}" for problem in found.problems]
+    if refused:
+        return "\n".join([f"the gate refuses {found.bundle}:", *refused])
+    skipped = sum(check.outcome == "skipped" for check in found.checks)
+    beside = f", against {found.against}" if found.against else ""
+    left_out = f", {skipped} could not be made" if skipped else ""
+    return f"the gate lets {found.bundle} through: {len(found.checks) - skipped} checks{beside}{left_out}"
+
+
+def status(state: Status, judged: Mapping[str, Verdict] | None = None) -> str:
+    """Return the state of a data folder, and what the gate said last of each bundle, in words."""
+    lines = [line for b in state.bundles for line in _bundle_lines(b, (judged or {}).get(b.id))] or ["no bundles"]
     if state.problem:
         lines.append(f"current is broken: {state.problem}")
     elif state.current is None:
@@ -141,8 +159,9 @@ def status(state: Status) -> str:
     return "\n".join(lines)
 
 
-def status_json(state: Status) -> Mapping[str, object]:
-    """Return the state of a data folder for machines."""
+def status_json(state: Status, judged: Mapping[str, Verdict] | None = None) -> Mapping[str, object]:
+    """Return the state of a data folder, and what the gate said last of each bundle, for machines."""
+    said = {name: found.model_dump(mode="json") for name, found in (judged or {}).items()}
     return {
         "current": state.current,
         "problem": state.problem,
@@ -155,22 +174,25 @@ def status_json(state: Status) -> Mapping[str, object]:
                 "created_at": b.manifest.created_at if b.manifest else None,
                 "encoder": b.manifest.encoder.name if b.manifest else None,
                 "counts": b.manifest.counts.model_dump() if b.manifest else None,
+                "gate": said.get(b.id),
             }
             for b in state.bundles
         ],
     }
 
 
-def _bundle_line(bundle: BundleStatus) -> str:
+def _bundle_lines(bundle: BundleStatus, judged: Verdict | None) -> list[str]:
     mark = "*" if bundle.is_current else " "
     if bundle.manifest is None:
-        return f"{mark} {bundle.id}  {_size(bundle.size_bytes)}  BROKEN: {bundle.problem}"
+        return [f"{mark} {bundle.id}  {_size(bundle.size_bytes)}  BROKEN: {bundle.problem}"]
     counts = bundle.manifest.counts
     broken = f"  BROKEN: {bundle.problem}" if bundle.problem else ""
-    return (
+    gate = "" if judged is None else "  REFUSED" if judged.problems else "  passed the gate"
+    line = (
         f"{mark} {bundle.id}  {_size(bundle.size_bytes)}  {counts.products:,} products, {counts.images:,} pictures, "
-        f"{bundle.manifest.encoder.name}{broken}"
+        f"{bundle.manifest.encoder.name}{gate}{broken}"
     )
+    return [line, *(f"    {problem}" for problem in (judged.problems if judged else ()))]
 
 
 def _share(value: float | None) -> str:

@@ -22,7 +22,7 @@ from models.halves import widened
 from models.metrics import Rankings, ndcg_at_k
 
 RECALL_TARGET = 0.99
-WIDTHS = (16, 32, 64, 128, 256, 512)
+WIDTHS = (16, 23, 32, 45, 64, 91, 128, 181, 256, 362, 512)
 LEXICAL_WEIGHTS = tuple(round(0.1 * step, 1) for step in range(10))
 DEFAULT_LEXICAL = 0.3
 LEXICAL_QUERIES = 300

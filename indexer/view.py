@@ -4,6 +4,7 @@ Rows of the layers stand behind each other, dead ones too. A view never changes;
 shares what it can. What is joined only when it is asked for is kept.
 """
 
+import copy
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -35,6 +36,7 @@ from indexer.index import NO_ROW, Scores, SearchIndex
 from indexer.layers import Layer
 from indexer.manifest import SPACES, Manifest, Space
 from indexer.products import NO_ENTITY
+from indexer.pushdown import FilterIndex, Pushed
 from indexer.searchable import Products
 from indexer.updates import EncodedProduct
 from models.entities import EntityStatistics
@@ -275,7 +277,7 @@ class JoinedIndex:
     """
 
     def __init__(self, layers: Sequence[Layer], space: Space) -> None:
-        self._parts = [layer.part.indexes[space] for layer in layers]
+        self._parts: list[SearchIndex] = [layer.part.indexes[space] for layer in layers]
         self._layers = layers
         self._space = space
         self._starts = np.cumsum([0, *(part.ntotal for part in self._parts)])
@@ -302,6 +304,15 @@ class JoinedIndex:
         rows = np.concatenate([part for _, part in found], axis=1)
         best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
         return np.take_along_axis(scores, best, axis=1), np.take_along_axis(rows, best, axis=1)
+
+    def under(self, pushed: Pushed) -> "JoinedIndex":
+        """Return the same for searches under a filter, which the bundle's index is told of if it can be."""
+        first = self._parts[0]
+        if not isinstance(first, FilterIndex):
+            return self
+        other = copy.copy(self)
+        other._parts = [first.under(pushed), *self._parts[1:]]  # noqa: SLF001 - of its own kind
+        return other
 
     def _search(self, number: int, xq: Scores, k: int, width: int | None, among: Mask | None) -> tuple[Scores, Rows]:
         part, layer, start = self._parts[number], self._layers[number], self._starts[number]

@@ -11,10 +11,24 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from models.encoder import Vectors
-
 _HEADER_BYTES = 128  # of a .npy file of two dimensions: numpy pads it so that the first may grow
 _UNIT_TOLERANCE = 1e-3
+
+
+def check_unit(vectors: NDArray[np.floating], dim: int, first: int = 0) -> None:
+    """Refuse what are no unit vectors; `first` is the number of the first one.
+
+    Raises:
+        ValueError: they are not `(n, dim)`, or some row is not of unit length.
+    """
+    if vectors.ndim != 2 or vectors.shape[1] != dim:
+        msg = f"vectors of shape {vectors.shape}, where (n, {dim}) is expected"
+        raise ValueError(msg)
+    lengths = np.linalg.norm(vectors.astype(np.float32, copy=False), axis=1)
+    wrong = np.flatnonzero(~(np.abs(lengths - 1.0) <= _UNIT_TOLERANCE))
+    if len(wrong):
+        msg = f"vector {first + int(wrong[0])} has length {lengths[wrong[0]]:.4f}, not 1"
+        raise ValueError(msg)
 
 
 class VectorWriter:
@@ -27,20 +41,13 @@ class VectorWriter:
         self._file.write(bytes(_HEADER_BYTES))
         self.written = 0
 
-    def write(self, vectors: Vectors) -> None:
-        """Append `vectors`, `(n, dim) float32`.
+    def write(self, vectors: NDArray[np.floating]) -> None:
+        """Append `vectors`, `(n, dim)`, float16 or float32.
 
         Raises:
             ValueError: they are of another shape, or some row is not of unit length.
         """
-        if vectors.ndim != 2 or vectors.shape[1] != self._dim:
-            msg = f"vectors of shape {vectors.shape}, where (n, {self._dim}) is expected"
-            raise ValueError(msg)
-        lengths = np.linalg.norm(vectors, axis=1)
-        wrong = np.flatnonzero(~(np.abs(lengths - 1.0) <= _UNIT_TOLERANCE))
-        if len(wrong):
-            msg = f"vector {self.written + int(wrong[0])} has length {lengths[wrong[0]]:.4f}, not 1"
-            raise ValueError(msg)
+        check_unit(vectors, self._dim, self.written)
         self._file.write(np.ascontiguousarray(vectors, "<f2").tobytes())
         self.written += len(vectors)
 

@@ -40,7 +40,7 @@ def _option(name: str, field: FieldInfo) -> click.Option:
 
 def _metavar(field: FieldInfo) -> str:
     kinds = get_args(field.annotation) or (field.annotation,)
-    return "NUMBER" if int in kinds else "TEXT"
+    return "NUMBER" if int in kinds or float in kinds else "TEXT"
 
 
 @click.group(

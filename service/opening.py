@@ -10,7 +10,9 @@ from typing import Final, ParamSpec, TypeVar
 import structlog
 
 from indexer.bundle import Bundle, BundleError
+from models.encoder import Encoder
 from service.cache import Cache
+from service.elsewhere import search_elsewhere
 from service.errors import RefusedBundleError, ServiceError, StartupError
 from service.query import Query, TextPart
 from service.readiness import NotReadyError, expect_found, probe_row
@@ -45,6 +47,11 @@ class Opener:
         self._metrics = metrics
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="open")
 
+    @property
+    def encoder(self) -> Encoder:
+        """The encoder that serves, whatever bundle is served."""
+        return self._engine.served.encoder
+
     async def open(self, path: Path) -> Version:
         """Return the bundle in a folder, ready to be served.
 
@@ -55,9 +62,10 @@ class Opener:
         try:
             bundle = await self._behind(Bundle.open, path)
             check_name(path, bundle)
-            encoder = self._engine.served.encoder
+            encoder = self.encoder
             shake_hands(encoder, bundle)
-            version = Version(await self._behind(serve, encoder, bundle, self._cache, self._metrics))
+            elsewhere = await self._behind(search_elsewhere, bundle, self._settings)
+            version = Version(await self._behind(serve, encoder, bundle, self._cache, self._metrics, elsewhere))
             await start_following(version, bundle, self._settings)
             await self._warm(version)
             opened = version

@@ -125,6 +125,8 @@ def retrieve(
 ) -> Retrieved:
     """Return the hits for a query vector and the entities its words name; all products for None."""
     bundle = served.bundle
+    if served.elsewhere is not None:
+        bundle = served.elsewhere.under(bundle, query.filter)
     everywhere = wanted
     if query.rerank is not None:
         among, reranked = narrowed(bundle, query, wanted.among, category_of(bundle, query, mixture, links))

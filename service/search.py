@@ -27,7 +27,7 @@ from service.mixture import Mixture, mix
 from service.pools import BoundedPool, InPlace
 from service.pressure import RERANK, WIDTH, Level, Pressure
 from service.query import Query
-from service.retrieve import EVERYTHING, Found, resolve, retrieve
+from service.retrieve import EVERYTHING, Found, Retrieved, Wanted, resolve, retrieve
 from service.served import Served
 from service.telemetry import Metrics
 from service.understand import LinkedEntity
@@ -162,6 +162,8 @@ class SearchEngine:
         async with self._in_time(due) as account:
             account.degraded |= version.lacking
             answer = await self._search(query, version.served, account)
+        if version.lacking - {*answer.degraded}:  # lost while it was being answered
+            answer = replace(answer, degraded=tuple(sorted(version.lacking | {*answer.degraded})))
         self._account(answer)
         if version is self._versions.primary and self._pressure.level is Level.CALM:
             for shadow in self._versions.shadows():
@@ -275,8 +277,7 @@ class SearchEngine:
         mixture = await self._mixture(query, links, served, account)
         encoded = time.perf_counter()
         tracing.stage("retrieve")
-        alike = (served.bundle_id, query.shape)
-        retrieved = await self._retrieving.run(alike, retrieve, served, query, wanted, mixture, links)
+        retrieved = await self._retrieve(served, query, wanted, mixture, links)
         ended = time.perf_counter()
         tracing.last_stage("rank", retrieved.rank_s)
         timings = Timings(
@@ -299,6 +300,19 @@ class SearchEngine:
             timings=timings,
             degraded=tuple(sorted(account.degraded)),
         )
+
+    async def _retrieve(
+        self,
+        served: Served,
+        query: Query,
+        wanted: Wanted,
+        mixture: Mixture | None,
+        links: Sequence[LinkedEntity],
+    ) -> Retrieved:
+        if served.elsewhere is not None:  # waiting takes no processor time, and would yet hold up the loop
+            return await self._ranking.run(retrieve, served, query, wanted, mixture, links)
+        alike = (served.bundle_id, query.shape)
+        return await self._retrieving.run(alike, retrieve, served, query, wanted, mixture, links)
 
     def _eased(self, query: Query, served: Served, account: Account) -> tuple[Query, Served]:
         """Return what is asked, and what of, with what there is no time for left out."""

@@ -13,6 +13,7 @@ from models.checkpoint import CheckpointError, load_encoder
 from models.encoder import Encoder
 from models.entities import EntityLinker
 from service.cache import Cache
+from service.elsewhere import Elsewhere, expect_elsewhere
 from service.errors import StartupError
 from service.filters import Filters
 from service.memory import give_back
@@ -29,6 +30,7 @@ class Served:
 
     Attributes:
         position: How far the update log is in it; empty: as it was built.
+        elsewhere: Its indexes that are not searched here; None: all are.
     """
 
     encoder: Encoder
@@ -38,6 +40,7 @@ class Served:
     filters: Filters
     suggester: Suggester
     position: str = ""
+    elsewhere: Elsewhere | None = None
 
     @property
     def bundle_id(self) -> str:
@@ -50,11 +53,13 @@ class Served:
         return f"{self.bundle_id}@{self.position}"
 
 
-def serve(encoder: Encoder, bundle: Bundle, cache: Cache, metrics: Metrics) -> Served:
-    """Join an encoder and a bundle that belong together."""
+def serve(
+    encoder: Encoder, bundle: Bundle, cache: Cache, metrics: Metrics, elsewhere: Elsewhere | None = None
+) -> Served:
+    """Join an encoder and a bundle that belong together, and what of its indexes is elsewhere."""
     reader = Reader(EntityLinker(bundle.statistics), Spellings(bundle.statistics.vocabulary, encoder.vocabularies))
     terms = TermsCache(cache, metrics, bundle=bundle.manifest.id, fingerprint=encoder.fingerprint, dim=encoder.dim)
-    return Served(encoder, bundle, reader, terms, Filters(bundle.fields), Suggester(bundle))
+    return Served(encoder, bundle, reader, terms, Filters(bundle.fields), Suggester(bundle), elsewhere=elsewhere)
 
 
 def shake_hands(encoder: Encoder, bundle: Bundle) -> None:
@@ -90,6 +95,7 @@ def open_artefacts(settings: Settings) -> tuple[Encoder, Bundle]:
     Raises:
         StartupError: there is none, one of them is damaged, or they do not belong together.
     """
+    expect_elsewhere(settings)
     try:
         path = current_bundle(settings.data_dir)
         if path is None:

@@ -23,6 +23,7 @@ PREFIX = "CATALENS_"
 
 Positive = Annotated[int, Field(gt=0)]
 NonNegative = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
 class LogFormat(StrEnum):
@@ -84,6 +85,24 @@ def _log_place(place: SecretStr) -> SecretStr:
     return place
 
 
+def _milvus_place(uri: str) -> str:
+    address = uri.startswith(("http://", "https://", "tcp://"))
+    if not address and not uri.endswith(".db"):
+        msg = "must start with http://, https:// or tcp://, or be a file that ends in .db"
+        raise ValueError(msg)
+    if address and "@" in uri:
+        msg = "must hold no password; that goes into CATALENS_MILVUS_TOKEN"
+        raise ValueError(msg)
+    return uri
+
+
+def _index_place(device: str) -> str:
+    if device not in {"auto", "cpu", "cuda"} and not (device.startswith("cuda:") and device[5:].isdecimal()):
+        msg = "must be auto, cpu, cuda, or a GPU such as cuda:1"
+        raise ValueError(msg)
+    return device
+
+
 class Settings(BaseSettings):
     """Everything that can be set. A field `x_ms` is the variable `CATALENS_X_MS` and the flag `--x-ms`."""
 
@@ -101,6 +120,11 @@ class Settings(BaseSettings):
         RuntimeChoice.AUTO,
         description="What runs the encoder: auto takes the fastest that gives the same vectors, measured at start; or "
         f"{', '.join(list(RuntimeChoice)[1:])}.",
+    )
+    index_device: Annotated[str, AfterValidator(_index_place)] = Field(
+        "auto",
+        description="Where vectors are searched: auto (a GPU if there is one and they fit, else the CPU), cpu, cuda, "
+        "cuda:1, ...",
     )
     host: str = Field("127.0.0.1", min_length=1, description="Address to listen on; 0.0.0.0 for every interface.")
     port: int = Field(8080, ge=0, le=65_535, description="TCP port to listen on; 0 takes a free one.")
@@ -161,6 +185,32 @@ class Settings(BaseSettings):
     cache_timeout_ms: Positive = Field(20, description="A cache that takes longer counts as a miss.")
     cache_ttl_s: Positive = Field(86_400, description="How long Redis keeps a query vector or an answer.")
 
+    milvus_uri: Annotated[str, AfterValidator(_milvus_place)] | None = Field(
+        None,
+        description="Milvus that holds the vectors, such as http://localhost:19530, or a file ending in .db for Milvus "
+        "Lite; without it they are searched here.",
+    )
+    milvus_token: SecretStr | None = Field(None, description="USER:PASSWORD or a key for Milvus.")
+    milvus_timeout_ms: Positive = Field(
+        1_000, description="Milvus is given up after that, and the bundle's own index searched."
+    )
+
+    rollback_watch_s: NonNegative = Field(
+        600, description="After a new bundle, how long searches are compared with those before; 0 never goes back."
+    )
+    rollback_least_searches: Positive = Field(
+        50, description="Searches in a new bundle without which nothing is concluded of it."
+    )
+    rollback_errors: Share = Field(
+        0.05, description="Share of searches, 0 to 1, by which errors may rise before the service goes back by itself."
+    )
+    rollback_zero_results: Share = Field(
+        0.2, description="Share of searches, 0 to 1, by which those without a hit may rise before it goes back."
+    )
+    rollback_slowdown: float = Field(
+        3.0, ge=1, allow_inf_nan=False, description="How many times as slow an index may be before it goes back."
+    )
+
     update_log: Annotated[SecretStr, AfterValidator(_log_place)] = Field(
         SecretStr("auto"),
         description="Where changes of products are kept: a Redis, `file` in the data folder, `off`, or `auto`: the "
@@ -209,6 +259,10 @@ def _one_line(error: ValidationError) -> str:
     faults = []
     for fault in error.errors(include_url=False):
         field = str(fault["loc"][0])
-        shown = "" if field in {"redis_url", "update_log", "otlp_endpoint"} else f" (got {fault['input']!r})"
+        shown = (
+            ""
+            if field in {"redis_url", "update_log", "otlp_endpoint", "milvus_uri", "milvus_token"}
+            else f" (got {fault['input']!r})"
+        )
         faults.append(f"{variable(field)} or {flag(field)}: {fault['msg'].removeprefix('Value error, ')}{shown}")
     return "; ".join(faults)

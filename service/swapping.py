@@ -4,7 +4,7 @@
 looked at all the time, so that every process that shares the folder follows them. A bundle that cannot be served leaves
 the ones that are as they are, and what is wrong with it is kept to be told. Making a bundle ready is left to
 `service.opening`, choosing among what is served to `service.versions`, the gate that a bundle passes before it is
-published to `indexer.publish`.
+published to `indexer.publish`, going back from one that does harm to `service.guarding`.
 """
 
 import asyncio
@@ -18,14 +18,17 @@ from typing import Final
 import structlog
 
 from indexer.bundle import BUNDLES, CURRENT, BundleError, current_bundle
+from indexer.gate import Gate
 from indexer.publish import PublishError, bundle_folder, publish, rollback, rollback_target
 from service.beside import FILE as BESIDE
 from service.beside import BesideError, read_beside, write_beside
 from service.errors import InvalidRequestError, NotFoundError, RefusedBundleError, UnavailableError
+from service.guarding import Guard
 from service.memory import give_back
 from service.opening import Opener, report_of
 from service.settings import Settings
 from service.telemetry import Metrics
+from service.updates import log_of
 from service.versions import Beside, Version, Versions
 
 _LAST_ANSWERS_S: Final = 1.0  # for answers from a bundle that is served no more, before its memory goes back
@@ -44,14 +47,16 @@ class Swapper:
         versions: What is served; changed here and nowhere else.
         opener: Opens what is to be served.
         metrics: Told of swaps.
+        guard: Told of swaps; goes back from what does harm.
     """
 
-    def __init__(self, settings: Settings, versions: Versions, opener: Opener, metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, versions: Versions, opener: Opener, metrics: Metrics, guard: Guard) -> None:
         self._settings = settings
         self._data_dir = settings.data_dir
         self._versions = versions
         self._opener = opener
         self._metrics = metrics
+        self._guard = guard
         self._lock = asyncio.Lock()
         self._refused_at: dict[str, tuple[float, float]] = {}
         self._current: str | None = None
@@ -85,7 +90,7 @@ class Swapper:
         """
         async with self._lock:
             path = self._folder(bundle_id)
-            await self._publish(path, partial(publish, self._data_dir, path.name, force=force))
+            await self._publish(path, partial(self._judged, path.name, force=force))
 
     async def rollback(self) -> None:
         """Publish and serve the bundle that was current before the present one.
@@ -101,6 +106,15 @@ class Swapper:
                 raise RefusedBundleError(str(error)) from error
             await self._publish(path, partial(rollback, self._data_dir))
 
+    def _judged(self, name: str, *, force: bool) -> None:
+        """Publish a bundle through the gate, with the encoder that serves and the log that is followed."""
+        log = log_of(self._settings)
+        try:
+            publish(self._data_dir, name, force=force, gate=Gate(self._opener.encoder, log=log))
+        finally:
+            if log is not None:
+                log.close()
+
     async def _publish(self, path: Path, move: Callable[[], object]) -> None:
         """Open a bundle, make it the current one by `move`, and serve it.
 
@@ -110,7 +124,7 @@ class Swapper:
         version = await self._opened(path)
         try:
             await asyncio.to_thread(move)
-        except (PublishError, BundleError, OSError) as error:
+        except (PublishError, ValueError, OSError) as error:  # a gate file that cannot be read is a ValueError
             await self._drop(version)
             raise RefusedBundleError(str(error), path="id") from error
         await self._swap(version)
@@ -194,6 +208,8 @@ class Swapper:
             await asyncio.sleep(self._settings.watch_ms / 1000)
             try:
                 await self.look()
+                if await self._guard.act():
+                    await self.look()
             except Exception:  # noqa: BLE001 - the task's boundary: what is served stays so
                 _log.exception("look_failed")
 
@@ -235,6 +251,7 @@ class Swapper:
         self._metrics.swap("swapped")
         self._forget(version.id)
         _log.info("bundle_swapped", bundle=version.id, before=before.id, products=version.served.bundle.count)
+        await self._guard.swapped(version.id, before.id)
         self._retire(before)
 
     @asynccontextmanager

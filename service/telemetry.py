@@ -42,6 +42,7 @@ _SHARES = (0.0, 0.2, 0.4, 0.6, 0.8, 0.9, 1.0)
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
 _MOST_BUNDLES: Final = 4  # that have series of their own: those being served, and some that were before
 _LOOK_S: Final = 0.05  # between two looks at the event loop
+ROLLBACKS: Final = ("errors", "zero_results", "slow")
 
 
 class Metrics:
@@ -72,6 +73,9 @@ class Metrics:
         self._results = self._counter("result_cache_lookups", "Lookups of whole answers.", "result")
         self._runtimes = self._gauge("encoder_runtime_info", "1 for what a tower runs on.", "tower", "runtime")
         self._swaps = self._counter("swaps", "Bundles that were to be served.", "outcome")
+        self._rollbacks = self._counter("rollbacks", "Bundles that were taken back by this process itself.", "reason")
+        for reason in ROLLBACKS:
+            self._rollbacks.labels(reason)
         self._shadow = self._histogram(
             "shadow_overlap_ratio", "Of the first ten hits, how many a shadow has, too.", _SHARES, "bundle"
         )
@@ -182,6 +186,10 @@ class Metrics:
     def swap(self, outcome: str) -> None:
         """Count one bundle that was to be served: `swapped` or `refused`."""
         self._swaps.labels(outcome).inc()
+
+    def rolled_back(self, reason: str) -> None:
+        """Count one bundle that was taken back: one of ROLLBACKS."""
+        self._rollbacks.labels(reason).inc()
 
     def shadow(self, bundle: str, overlap: float | None) -> None:
         """Count one answer of a shadow: the share of the primary answer's first ten hits that it has, too.

@@ -43,7 +43,8 @@ class Version:
     @property
     def lacking(self) -> frozenset[str]:
         """What its answers go without at present."""
-        return _EVERYTHING if self.follower is None or self.follower.available else frozenset({UPDATES})
+        lacking = _EVERYTHING if self.follower is None or self.follower.available else frozenset({UPDATES})
+        return lacking if self.served.elsewhere is None else lacking | self.served.elsewhere.lacking
 
     def show(self, view: Searchable) -> None:
         """Answer from `view` from now on: the same bundle as it is now. Answers under way go on as they began."""

@@ -47,11 +47,15 @@ async def answered(
     timings: dict[str, float] = {}
 
     async def compute() -> Computed:
-        answer = await state["engine"].search(query, due, version)
+        try:
+            answer = await state["engine"].search(query, due, version)
+            head = head_of(search_view(answer, fields))
+        except Exception as error:
+            state["signals"].failed(version.id, error)
+            raise
+        state["signals"].answered(version.id, answer)
         timings.update(answer.timings.by_stage())
-        return Computed(
-            head_of(search_view(answer, fields)), keep=not answer.degraded and answer.served.state == served.state
-        )
+        return Computed(head, keep=not answer.degraded and answer.served.state == served.state)
 
     served = version.served
     key = key_of(served, query, fields) if not version.lacking else None

@@ -14,6 +14,7 @@ from service.settings import Settings
 from service.swapping import Swapper
 from service.telemetry import Metrics
 from service.versions import Versions
+from service.watching import Signals
 from service.writing import Writer
 
 VISITOR_HEADER: Final = "X-Visitor-Id"
@@ -29,6 +30,7 @@ class AppState(TypedDict):
     writer: Writer | None
     swapper: Swapper
     results: Results
+    signals: Signals
     versions: Versions
     settings: Settings
 

@@ -73,7 +73,7 @@ def shop(tmp_path_factory, weightless, support) -> Shop:
     return build_shop(tmp_path_factory.mktemp("shop"), encoder, rows, feeds)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_shop():
     """Build another shop: `make_shop(folder, encoder, rows, feeds)`."""
     return build_shop

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from indexer.build import BuildOptions, _free_id, build, build_lock
+from indexer.build import BuildOptions, build, build_lock
 from indexer.bundle import Bundle
 from indexer.catalogue import CatalogueError, CatalogueOptions
 from indexer.encode import EncodeOptions
@@ -18,6 +18,7 @@ from indexer.manifest import FusionWeights, QueryKind
 from indexer.publish import publish, status
 from indexer.ranking import rank
 from indexer.rejects import BadRowLimit, BuildError
+from indexer.signing import free_id
 
 ROOT = Path(__file__).parents[2]
 
@@ -117,19 +118,19 @@ class TestResult:
             def stage(self, name):
                 told.append(name)
 
-            def rows(self, accepted, rejected):
-                told.append((accepted, rejected))
+            def rows(self, accepted, rejected, reused):
+                told.append((accepted, rejected, reused))
 
         build(encoder, BuildOptions(feed, tmp_path), Ear())
         assert told[0] == "read and encode"
         assert told[-6:] == ["statistics", "index", "words", "categories", "measure", "sign"]
-        assert (60, 0) in told
+        assert (60, 0, 0) in told
 
 
 def test_ids_sort_in_the_order_of_building_even_within_a_second(tmp_path):
     stamp, ids = "20261231T235959Z", []
     for digest in ("ff" * 32, "aa" * 32, "cc" * 32):
-        ids.append(_free_id(tmp_path, stamp, digest))
+        ids.append(free_id(tmp_path, stamp, digest))
         (tmp_path / ids[-1]).mkdir()
     assert ids == ["20261231T235959Z-ffffffff", "20270101T000000Z-aaaaaaaa", "20270101T000001Z-cccccccc"]
 

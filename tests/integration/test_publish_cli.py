@@ -64,7 +64,7 @@ def test_from_feed_to_published_and_back(run, feed, tmp_path):
     assert second["published"] is False
     assert current_bundle(tmp_path / "data").name == first["manifest"]["id"]
 
-    moved = json.loads(run("publish", second["manifest"]["id"], "--json").stdout)
+    moved = json.loads(run("publish", second["manifest"]["id"], "--encoder", "weightless", "--json").stdout)
     assert (moved["bundle"], moved["previous"]) == (second["manifest"]["id"], first["manifest"]["id"])
     listed = json.loads(run("status", "--json").stdout)
     assert listed["current"] == second["manifest"]["id"]
@@ -205,7 +205,7 @@ def test_refused_by_the_gate_but_built(run, feeds, tmp_path):
     assert current_bundle(tmp_path / "data") is None
     listed = json.loads(run("status", "--json").stdout)
     assert [b["problem"] for b in listed["bundles"]] == [None]
-    forced = run("publish", listed["bundles"][0]["id"], "--force")
+    forced = run("publish", listed["bundles"][0]["id"], "--force", "--encoder", "weightless")
     assert "forced in spite of" in forced.stdout
     assert current_bundle(tmp_path / "data").name == listed["bundles"][0]["id"]
 
@@ -225,7 +225,7 @@ def test_as_a_program():
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     words = [sys.executable, "-m", "indexer"]
     shown = subprocess.run([*words, "--help"], capture_output=True, text=True, env=environment, check=True)
-    for command in ("build", "evaluate", "publish", "rollback", "status", "verify"):
+    for command in ("build", "diff", "evaluate", "export", "publish", "rollback", "status", "verify"):
         assert command in shown.stdout
     failed = subprocess.run(
         [*words, "status", "--nonsense"], capture_output=True, text=True, env=environment, check=False

@@ -119,7 +119,7 @@ def settled(shops, tmp_path_factory):
         yield client, place
         assert primary(client) == place.alpha
         assert {path.name for path in place.folder.iterdir() if path.name[0] != "."} == {
-            "bundles", "current", "history.jsonl", "rejects.jsonl",
+            "bundles", "current", "encoded", "gates.jsonl", "history.jsonl", "rejects.jsonl",
         }  # fmt: skip
 
 
@@ -609,10 +609,10 @@ def test_a_bundle_under_another_name_is_refused_once(client, place):
 def test_a_refused_bundle_that_is_published_again_is_told_of_again(client, place):
     of_another_encoder(place.bundle(place.beta), fingerprint="0" * 64)
     for _ in range(2):
-        publish(place.folder, place.beta)
+        publish(place.folder, place.beta, force=True)
         until(lambda: degraded(client) == ["bundle"])
         assert "made by the encoder" in role(client, place.beta)["problem"]
-        publish(place.folder, place.alpha)
+        publish(place.folder, place.alpha, force=True)
         until(lambda: degraded(client) == [])
         assert primary(client) == place.alpha
 

@@ -18,6 +18,7 @@ from indexer.manifest import QueryKind
 from indexer.tuning import (
     DEFAULT_FUSION,
     FILTER_SIZES,
+    WIDTHS,
     calibrate_image_weight,
     choose_exact_rows,
     choose_width,
@@ -60,7 +61,7 @@ class TestWidth:
 
         width = choose_width(index, vectors, queries, target=0.99)
         assert reached(width) >= 0.985
-        assert width == 16 or reached(width // 2) < 0.99
+        assert width == WIDTHS[0] or reached(WIDTHS[WIDTHS.index(width) - 1]) < 0.99
 
     def test_the_largest_where_none_does(self, vectors):
         index = FaissIndex.build(vectors, "PCA4,IVF16,Flat")

@@ -3,10 +3,22 @@ import shutil
 
 import pytest
 
+from indexer.bars import Bars
 from indexer.bundle import BundleError, current_bundle
 from indexer.evaluate import Report
+from indexer.gate import report_checked, verdicts
 from indexer.manifest import read_manifest, record_file, write_durably
-from indexer.publish import Gate, PublishError, bundle_folder, history, publish, rollback, status
+from indexer.publish import (
+    PublishError,
+    bundle_folder,
+    history,
+    may_be_taken_back,
+    publish,
+    rollback,
+    status,
+    take_back,
+)
+from indexer.soundness import problems_of
 
 
 @pytest.fixture
@@ -48,7 +60,7 @@ def test_publishing_moves_current(data):
     assert (data / "current").readlink().as_posix() == f"bundles/{A}"
     assert publish(data, B).previous == A
     assert current_bundle(data).name == B
-    assert names(data) == [".publish.lock", "bundles", "current", "history.jsonl"]
+    assert names(data) == [".publish.lock", "bundles", "current", "gates.jsonl", "history.jsonl"]
 
 
 def test_a_prefix_is_enough_where_it_is_the_only_one(data):
@@ -161,7 +173,7 @@ class TestGate:
                 "self_retrieval": report.self_retrieval.model_copy(update={"image": 0.1, "text": 0.2}),
             }
         )
-        problems = "; ".join(Gate().problems(bad))
+        problems = "; ".join(problems_of(report_checked(bad, Bars())))
         for said in (
             "no product",
             "ANN recall@10 of the image index is 0.500, 0.450 below",
@@ -169,11 +181,12 @@ class TestGate:
             "texts is 0.200",
         ):
             assert said in problems
-        assert Gate().problems(report) == []
+        assert problems_of(report_checked(report, Bars())) == ()
 
     def test_pictures_are_not_asked_of_a_catalogue_without(self, built):
         without = built.report.self_retrieval.model_copy(update={"image": None})
-        assert Gate().problems(built.report.model_copy(update={"self_retrieval": without})) == []
+        report = built.report.model_copy(update={"self_retrieval": without})
+        assert problems_of(report_checked(report, Bars())) == ()
 
     def test_a_report_of_another_shape_is_refused(self, data):
         folder = data / "bundles" / A
@@ -183,6 +196,69 @@ class TestGate:
         write_durably(folder / "manifest.json", manifest.model_copy(update={"files": files}).to_bytes())
         with pytest.raises(BundleError, match=r"report\.json: products: Field required"):
             publish(data, A)
+
+    def test_what_was_refused_is_kept_beside_what_was_not(self, data):
+        poor(data / "bundles" / B, 0.75)
+        with pytest.raises(PublishError):
+            publish(data, B)
+        publish(data, A)
+        refused, passed = verdicts(data)
+        assert (refused.bundle, passed.bundle) == (B, A)
+        assert "0.150 below" in refused.problems[0]
+        assert passed.problems == ()
+
+
+class TestTakingBack:
+    """What a service does by itself: once for a bundle, and never from what was rolled back to."""
+
+    def test_it_goes_back_and_says_why(self, data):
+        publish(data, A)
+        publish(data, B)
+        entry = take_back(data, B, "it failed")
+        assert (entry.action, entry.bundle, entry.previous) == ("rollback", A, B)
+        assert history(data)[-1].reason == "it failed"
+        assert history(data)[-1].automatic
+        assert current_bundle(data).name == A
+
+    def test_publishing_again_makes_no_difference(self, data):
+        publish(data, A)
+        publish(data, B)
+        publish(data, B)
+        assert take_back(data, B, "slow").bundle == A
+
+    def test_only_one_of_several_processes_does(self, data):
+        publish(data, A)
+        publish(data, B)
+        assert [take_back(data, B, "slow") is None for _ in range(3)] == [False, True, True]
+        assert len(history(data)) == 3
+
+    def test_not_from_what_was_rolled_back_to_nor_from_the_first(self, data):
+        publish(data, A)
+        assert not may_be_taken_back(data, A)
+        assert take_back(data, A, "slow") is None
+        publish(data, B)
+        publish(data, C)
+        rollback(data)
+        assert take_back(data, B, "slow") is None
+        assert current_bundle(data).name == B
+
+    def test_what_was_taken_back_is_refused_and_once_forced_stays(self, data):
+        publish(data, A)
+        publish(data, B)
+        take_back(data, B, "errors rose")
+        with pytest.raises(PublishError, match="a service took it back by itself: errors rose"):
+            publish(data, B)
+        assert publish(data, B, force=True).forced
+        assert take_back(data, B, "errors rose") is None
+        assert current_bundle(data).name == B
+
+    def test_not_to_what_is_damaged(self, data):
+        publish(data, A)
+        publish(data, B)
+        (data / "bundles" / A / "text.faiss").write_bytes(b"nonsense")
+        with pytest.raises(BundleError):
+            take_back(data, B, "slow")
+        assert current_bundle(data).name == B
 
 
 class TestHistory:

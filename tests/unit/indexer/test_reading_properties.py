@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from indexer.catalogue import CatalogueError, CatalogueRow, read_catalogue
 from indexer.catalogue_values import parse_pictures, parse_stock
 from indexer.flags import FlagError, bad_rows, fusion, pairs, weights
-from indexer.index import IndexFileError, Recipe, estimate_memory
 from indexer.judged import QueriesError, read_queries, read_trec
 from indexer.manifest import (
     BundleError,
@@ -27,7 +26,9 @@ from indexer.manifest import (
     QueryKind,
     read_manifest,
 )
+from indexer.parts import IndexFileError
 from indexer.publish import HistoryEntry, PublishError, history
+from indexer.recipes import Recipe, estimate_memory
 from indexer.updates_cli import moment
 
 FEW = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -93,6 +93,27 @@ def test_a_password_is_never_shown(monkeypatch):
     assert settings.redis_url.get_secret_value().endswith("redis/0")
 
 
+@pytest.mark.parametrize("uri", ["http://localhost:19530", "https://milvus.example/shop", "tcp://h:1", "demo/lite.db"])
+def test_places_of_milvus(uri):
+    assert load_settings({"milvus_uri": uri}).milvus_uri == uri
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("milvus_uri", "localhost:19530", "must start with http://, https:// or tcp://, or be a file that ends in .db"),
+        ("milvus_uri", "http://user:hunter2@host", "must hold no password; that goes into CATALENS_MILVUS_TOKEN"),
+        ("index_device", "gpu", "must be auto, cpu, cuda, or a GPU such as cuda:1"),
+        ("index_device", "cuda:x", "must be auto, cpu, cuda, or a GPU such as cuda:1"),
+    ],
+)
+def test_places_of_vectors_that_there_are_not(name, value, said):
+    with pytest.raises(StartupError) as refused:
+        load_settings({name: value})
+    assert said in str(refused.value)
+    assert "hunter2" not in str(refused.value)
+
+
 def test_names_of_variables_and_flags():
     assert variable("max_image_px") == "CATALENS_MAX_IMAGE_PX"
     assert flag("max_image_px") == "--max-image-px"

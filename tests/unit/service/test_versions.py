@@ -14,7 +14,7 @@ from service.versions import Beside, Version, Versions
 
 
 def version(name):
-    return Version(SimpleNamespace(bundle_id=name))
+    return Version(SimpleNamespace(bundle_id=name, elsewhere=None))
 
 
 def versions(**roles):
