@@ -40,6 +40,7 @@ def small_feed(feeds, tmp_path_factory):
 def run(tmp_path, encoder, monkeypatch):
     """Run the command line in a data folder; builds measure themselves on less."""
     monkeypatch.setattr("indexer.__main__.load", lambda *_: encoder)
+    monkeypatch.setattr("indexer.publish_cli.load", lambda *_: encoder)
     monkeypatch.setattr(indexer.build, "measure", partial(measure, sample=10))
     monkeypatch.setattr(indexer.build, "calibrate_lexical_weight", lambda _bundle, _encoder, weights, **_: weights)
 
