@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from indexer.bundle import Bundle
 from indexer.manifest import FusionWeights, QueryKind
-from indexer.ranking import NamedEntity, Words, part_of_text, rank
+from indexer.ranking import NamedEntity, Words, part_of_text, rank, score
 from models.encoder import Encoder
 from models.entities import EntityLinker
 from models.metrics import Rankings, mrr, ndcg_at_k, recall_at_k, success_at_k
@@ -286,6 +286,20 @@ class Retrieval:
             rank(self._bundle, q, weights, DEPTH, _words(text, stated)).rows.tolist()
             for q, text, stated in zip(self._vectors, self._texts, self._entities, strict=True)
         ]
+
+
+    def ranked_by_each(self, weights: FusionWeights, lexical: Sequence[float]) -> list[list[list[int]]]:
+        """Return `ranked` for each lexical weight in [0, 1) in place of that of `weights`, scoring each query once."""
+        results: list[list[list[int]]] = [[] for _ in lexical]
+        halves = weights.model_copy(update={"lexical": 0.5})
+        for q, text, stated in zip(self._vectors, self._texts, self._entities, strict=True):
+            scored = score(self._bundle, q, halves, DEPTH, _words(text, stated))
+            named, words = (part.sum(axis=1) for part in np.split(scored.added, [len(stated)], axis=1))
+            vectors = scored.scores - named - words  # these and the words are each at half their weight
+            for result, share in zip(results, lexical, strict=True):
+                scores = 2 * (1 - share) * vectors + named + 2 * share * words
+                result.append(scored.rows[np.lexsort((scored.rows, -scores))[:DEPTH]].tolist())
+        return results
 
 
 def _words(text: str, stated: Mapping[str, str]) -> Words:

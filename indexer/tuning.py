@@ -65,8 +65,7 @@ def calibrate_lexical_weight(
     retrieval = Retrieval(bundle, encoder, made, linked_entities(bundle, made))
     relevant = [query.relevant for query in made]
     gains = []
-    for lexical in LEXICAL_WEIGHTS:
-        rows = retrieval.ranked(weights.model_copy(update={"lexical": lexical}))
+    for rows in retrieval.ranked_by_each(weights, LEXICAL_WEIGHTS):
         ids = [[bundle.products.id_of(row) for row in of_query] for of_query in rows]
         gains.append(float(np.mean(ndcg_at_k(Rankings.from_lists(ids, relevant), K))))
     best = max(gains)

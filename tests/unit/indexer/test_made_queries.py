@@ -55,6 +55,16 @@ def test_the_lexical_weight_is_the_one_that_ranks_best(bundle, encoder, monkeypa
     assert chosen.model_copy(update={"lexical": weights.lexical}) == weights
 
 
+def test_scoring_once_ranks_like_scoring_for_each_weight(bundle, encoder):
+    made = make_queries(bundle, 15)
+    weights = bundle.manifest.fusion[QueryKind.TEXT]
+    retrieval = Retrieval(bundle, encoder, made, linked_entities(bundle, made))
+    shares = (0.0, 0.3, 0.9)
+    for share, found in zip(shares, retrieval.ranked_by_each(weights, shares), strict=True):
+        each = retrieval.ranked(weights.model_copy(update={"lexical": share}))
+        assert [rows[:10] for rows in found] == [rows[:10] for rows in each]
+
+
 def test_too_few_queries_leave_the_default(bundle, encoder):
     weights = FusionWeights(image=0.5, text=0.5)
     chosen = tuning.calibrate_lexical_weight(bundle, encoder, weights, queries=3)
