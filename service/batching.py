@@ -1,8 +1,9 @@
 """Bounded micro-batching: single requests in, batches to the encoder, each result or error to its waiter.
 
-One worker thread per batcher. Whatever waits when the worker is free is taken at once, up to a ceiling;
-nothing is delayed to fill a batch. An item that cannot be answered before it is due is refused at once, and one
-whose caller has gone is never computed. What a batch computes is the caller's function, which this knows nothing of.
+One worker thread per batcher, or the event loop's own for what is soon done. Whatever waits when the worker is free is
+taken at once, up to a ceiling; nothing is delayed to fill a batch. An item that cannot be answered before it is due is
+refused at once, and one whose caller has gone is never computed. What a batch computes is the caller's function, which
+this knows nothing of.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Generic, TypeVar
+from typing import Generic, Self, TypeVar
 
 from service.errors import HungError, OverloadedError
 
@@ -22,6 +23,8 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _SMOOTHING = 0.2  # weight of the newest batch in the running mean of seconds per item
+_TINY_S = 1e-9
+_FORGOTTEN = 0.9  # of the longest time of an item, with every batch that takes less
 
 
 BatchObserver = Callable[[str, int, float], None]
@@ -58,8 +61,19 @@ class _Waiter(Generic[Item, Result]):
         _on(self.future.get_loop(), lambda: None if self.future.done() else self.future.set_exception(error))
 
 
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    """Return the loop that runs in this thread, None if none does."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
 def _on(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
-    """Have `call` made on `loop`, unless that has closed."""
+    """Make `call` on `loop`: now in its own thread, soon in another, and not if it has closed."""
+    if _running_loop() is loop:
+        call()
+        return
     with suppress(RuntimeError):
         loop.call_soon_threadsafe(call)
 
@@ -106,6 +120,9 @@ class MicroBatcher(Generic[Item, Result]):
         self._max_batch = max_batch
         self._max_waiting = max_waiting
         self._hung_s = hung_s
+        self._quick_s = 0.0
+        self._longest_s = math.inf  # of late, processor time of an item
+        self._coming = False
         self._observe = observe
         self._tell = tell
         self._began: float | None = None
@@ -116,6 +133,16 @@ class MicroBatcher(Generic[Item, Result]):
         self._seconds_per_item = 0.0
         self._thread = threading.Thread(target=self._work, name=f"batch-{name}", daemon=True)
         self._thread.start()
+
+    def in_place(self, most_s: float) -> Self:
+        """Run batches of up to `most_s` processor seconds in the event loop's own thread from now on; return this.
+
+        Whatever comes in one turn of the loop is then run together. Two threads that compute at once take the
+        interpreter's lock from each other at every call that gives it up, which costs more than a small batch. Only
+        for what computes in the thread that calls it: nothing else would notice if it hung.
+        """
+        self._quick_s = most_s
+        return self
 
     @property
     def depth(self) -> int:
@@ -192,7 +219,12 @@ class MicroBatcher(Generic[Item, Result]):
                 raise OverloadedError(msg, retry_after_s=max(1, math.ceil(self.predicted_wait_s)))
             self._admitted += 1
             self._queue.append(waiter)
-            self._changed.notify()
+            here = self._longest_s <= self._quick_s
+            if not here:
+                self._changed.notify()
+            elif not self._coming:
+                self._coming = True
+                waiter.future.get_loop().call_soon(self._work_here)
 
     async def close(self, timeout_s: float = 10.0) -> None:
         """Refuse new items, answer those admitted, and end the worker; a hung one is left behind."""
@@ -210,6 +242,16 @@ class MicroBatcher(Generic[Item, Result]):
         batch = self._take()
         self._run_present(batch)
         return bool(batch)
+
+    def _work_here(self) -> None:
+        """Run what waits, in the event loop's thread, as much of it as is soon done; the rest in its next turns."""
+        with self._changed:
+            most = max(1, min(self._max_batch, int(self._quick_s / max(self._longest_s, _TINY_S))))
+            batch = [self._queue.popleft() for _ in range(min(len(self._queue), most))]
+            self._coming = bool(self._queue)
+        if self._coming:
+            asyncio.get_running_loop().call_soon(self._work_here)
+        self._run_present(batch)
 
     def _run_present(self, batch: Sequence[_Waiter[Item, Result]]) -> None:
         """Run those of a batch whose callers are still there."""
@@ -234,7 +276,7 @@ class MicroBatcher(Generic[Item, Result]):
         began = time.perf_counter()
         for waiter in batch:
             waiter.began, waiter.among = began, len(batch)
-        self._began = time.monotonic()
+        self._began, cpu_began = time.monotonic(), time.thread_time()
         try:
             results = self._checked([waiter.item for waiter in batch])
         except Exception as error:  # noqa: BLE001 - the thread's boundary: whoever waits gets the exception
@@ -247,7 +289,7 @@ class MicroBatcher(Generic[Item, Result]):
             return
         finally:
             self._began = None
-        self._note(len(batch), time.perf_counter() - began)
+        self._note(len(batch), time.perf_counter() - began, time.thread_time() - cpu_began)
         self._leave(len(batch))
         _deliver(batch, results)
 
@@ -258,7 +300,9 @@ class MicroBatcher(Generic[Item, Result]):
             raise RuntimeError(msg)
         return results
 
-    def _note(self, size: int, seconds: float) -> None:
+    def _note(self, size: int, seconds: float, cpu_s: float) -> None:
+        known_s = 0.0 if math.isinf(self._longest_s) else self._longest_s
+        self._longest_s = max(cpu_s / size, _FORGOTTEN * known_s)
         latest = seconds / size
         mean = self._seconds_per_item
         self._seconds_per_item = latest if mean == 0 else mean + _SMOOTHING * (latest - mean)

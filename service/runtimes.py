@@ -65,6 +65,11 @@ def running(encoder: Encoder) -> dict[str, str]:
     return {str(kind): found[kind]["runtime"] if kind in found else str(RuntimeName.TORCH) for kind in TowerKind}
 
 
+def on_cpu(encoder: Encoder) -> bool:
+    """Return whether an encoder computes in the thread that calls it, and on no other device, which might hang."""
+    return isinstance(encoder, TowerEncoder) and encoder.backbone.device.type == "cpu"
+
+
 def _say(chosen: Chosen, choice: RuntimeChoice) -> None:
     wanted = CANDIDATES[choice]
     refused = choice is not RuntimeChoice.AUTO and any(chosen.name(kind) not in wanted for kind in TowerKind)

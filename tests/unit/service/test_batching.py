@@ -430,3 +430,106 @@ async def test_whoever_is_told_of_stays_hears_of_each_answered_item():
     alone = next(stay for stay in stays if stay.size == 1)
     assert alone.ran_s >= 0.05
     assert all(stay.waited_s >= 0.04 for stay in stays if stay.size == 2)
+
+
+# --- in the event loop's own thread ---
+
+
+def busy(seconds):
+    until = time.thread_time() + seconds
+    while time.thread_time() < until:
+        pass
+
+
+def in_place(run, most_s=0.05, **limits):
+    return MicroBatcher(run, name="text", **{"max_batch": 64, "max_waiting": 1_000, **limits}).in_place(most_s)
+
+
+async def test_what_is_soon_done_is_run_in_the_loops_thread_once_that_is_known():
+    ran = []
+
+    def run(items):
+        ran.append((threading.current_thread(), len(items)))
+        return [item + 1 for item in items]
+
+    batcher = in_place(run)
+    assert await batcher.submit(1) == 2
+    assert await asyncio.gather(*(batcher.submit(n) for n in range(20))) == list(range(1, 21))
+    assert ran[0][0] is not threading.current_thread()
+    assert ran[1:] == [(threading.current_thread(), 20)]  # all that came in one turn
+    assert batcher.depth == 0
+    await batcher.close()
+
+
+async def test_what_takes_long_goes_back_to_the_thread():
+    ran = []
+
+    def run(items):
+        ran.append(threading.current_thread() is threading.main_thread())
+        busy(sum(items))
+        return items
+
+    batcher = in_place(run, most_s=0.02)
+    for seconds in (0.0, 0.03, 0.03, 0.0):
+        assert await batcher.submit(seconds) == seconds
+    assert ran == [False, True, False, False]  # the first is unknown, the second a surprise
+    for _ in range(20):
+        await batcher.submit(0.0)
+    assert ran[-1]
+    await batcher.close()
+
+
+async def test_no_more_is_run_in_one_turn_than_is_soon_done():
+    sizes, turns = [], 0
+
+    def run(items):
+        sizes.append(len(items))
+        busy(0.004 * len(items))
+        return items
+
+    async def turning():
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    batcher = in_place(run, most_s=0.02)
+    await batcher.submit(0)
+    other = asyncio.ensure_future(turning())
+    await asyncio.gather(*(batcher.submit(n) for n in range(20)))
+    assert max(sizes[1:]) <= 5
+    assert turns >= len(sizes) - 1  # others had their turns between
+    other.cancel()
+    await batcher.close()
+
+
+async def test_who_left_is_not_computed_and_a_bad_one_fails_alone_in_place():
+    seen = []
+
+    def run(items):
+        seen.extend(items)
+        if "bad" in items:
+            raise ValueError("bad")
+        return items
+
+    batcher = in_place(run)
+    await batcher.submit("first")
+    waiting = {item: asyncio.ensure_future(batcher.submit(item)) for item in ("left", "bad", "good")}
+    await asyncio.sleep(0)
+    waiting["left"].cancel()
+    found = await asyncio.gather(*waiting.values(), return_exceptions=True)
+    assert isinstance(found[0], asyncio.CancelledError)
+    assert isinstance(found[1], ValueError)
+    assert found[2] == "good"
+    assert "left" not in seen
+    assert batcher.depth == 0
+    await batcher.close()
+
+
+async def test_what_waits_when_it_closes_is_answered_in_place_or_not():
+    batcher = in_place(lambda items: items)
+    await batcher.submit(0)
+    waiting = [asyncio.ensure_future(batcher.submit(n)) for n in range(5)]
+    await asyncio.sleep(0)
+    await batcher.close()
+    assert await asyncio.gather(*waiting) == list(range(5))
