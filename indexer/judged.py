@@ -287,7 +287,6 @@ class Retrieval:
             for q, text, stated in zip(self._vectors, self._texts, self._entities, strict=True)
         ]
 
-
     def ranked_by_each(self, weights: FusionWeights, lexical: Sequence[float]) -> list[list[list[int]]]:
         """Return `ranked` for each lexical weight in [0, 1) in place of that of `weights`, scoring each query once."""
         results: list[list[list[int]]] = [[] for _ in lexical]
