@@ -5,7 +5,6 @@ other. Which index suits is left to `indexer.recipes`, what it is made of to `in
 to products and rescoring to `indexer.ranking`.
 """
 
-import math
 from pathlib import Path
 from typing import Any, Protocol, Self, runtime_checkable
 
@@ -14,6 +13,7 @@ import numpy as np
 from faiss.contrib import factory_tools
 from numpy.typing import NDArray
 
+from indexer.asking import NO_ROW, Mask, Rows, Scores, check_among, checked_queries, finite_rows, nothing_found
 from indexer.card_help import Moved, helped_adding, helped_training
 from indexer.parts import (
     IndexFileError,
@@ -29,15 +29,10 @@ from indexer.parts import (
 )
 from indexer.recipes import Recipe, resolve_recipe
 
-Scores = NDArray[np.float32]
-Rows = NDArray[np.int64]
-Mask = NDArray[np.bool_]
-
 # FAISS's own type stubs lack what is used of it here: untyped, so.
 _faiss: Any = faiss
 _factory_tools: Any = factory_tools
 
-NO_ROW = -1
 ADD_BLOCK = 65_536  # rows turned to float32 at a time while building
 _KEPT_PARAMETERS = 256
 BLAS_FROM_QUERIES = 4  # in one exact search
@@ -128,7 +123,7 @@ class FaissIndex:
                     index.train(_training_rows(xb, index, seed))
             with helped_adding(index, moved):
                 for start in range(0, n, ADD_BLOCK):
-                    index.add(_finite_rows(xb[start : start + ADD_BLOCK]))
+                    index.add(finite_rows(xb[start : start + ADD_BLOCK]))
         except RuntimeError as error:
             msg = f"recipe {factory!r} cannot be built on {n} rows of {d} dimensions: {first_line(error)}"
             raise IndexFileError(msg) from error
@@ -184,10 +179,8 @@ class FaissIndex:
 
     def search(self, xq: Scores, k: int, *, width: int | None = None, among: Mask | None = None) -> tuple[Scores, Rows]:
         """Return the k best rows of each query; see `SearchIndex.search`."""
-        xq = self._checked(xq, k, width)
-        if among is not None and among.shape != (self.ntotal,):
-            msg = f"rows to search among must be ({self.ntotal},), not {among.shape}"
-            raise ValueError(msg)
+        xq = checked_queries(xq, self.d, k, width)
+        check_among(among, self.ntotal)
         _calm(self.d)
         searched = self._whole if width is not None and width >= self.ntotal else self._index
         if among is None:
@@ -231,19 +224,6 @@ class FaissIndex:
         """Write the index to the file `path`."""
         faiss.write_index(self._index, str(path))
 
-    def _checked(self, xq: Scores, k: int, width: int | None) -> Scores:
-        if xq.ndim != 2 or xq.shape[1] != self.d:
-            msg = f"queries must be (nq, {self.d}), not {xq.shape}"
-            raise ValueError(msg)
-        if k < 1 or (width is not None and width < 1):
-            msg = f"k and width must be positive, not {k} and {width}"
-            raise ValueError(msg)
-        # The product is finite but for huge numbers, and found in a tenth of the time.
-        if not math.isfinite(np.vdot(xq, xq)) and not np.isfinite(xq).all():
-            msg = "queries must be finite: found NaN or infinity"
-            raise ValueError(msg)
-        return np.ascontiguousarray(xq, dtype=np.float32)
-
 
 def _calm(d: int) -> None:
     """Set how FAISS works for vectors of d dimensions: the one place where that is done.
@@ -270,23 +250,14 @@ def _training_rows(xb: NDArray[np.floating], index: faiss.Index, seed: int) -> S
     lists = max((int(p.nlist) for p in parts_of(index) if isinstance(p, faiss.IndexIVF)), default=0)
     wanted = max(TRAIN_ROWS_PER_LIST * lists, ADD_BLOCK)
     if len(xb) <= wanted:
-        return _finite_rows(xb)
+        return finite_rows(xb)
     chosen = np.sort(np.random.default_rng(seed).choice(len(xb), wanted, replace=False))
-    return _finite_rows(xb[chosen])
-
-
-def _finite_rows(rows: NDArray[np.floating]) -> Scores:
-    block = np.ascontiguousarray(rows, dtype=np.float32)
-    if not np.isfinite(block).all():
-        msg = "vectors must be finite: found NaN or infinity"
-        raise ValueError(msg)
-    return block
+    return finite_rows(xb[chosen])
 
 
 def _first(scores: Scores, rows: Rows, kept: Mask, k: int) -> tuple[Scores, Rows]:
     """Return the first k columns of what is kept of each row, `(nq, k)`; -1 where there are fewer."""
-    out_scores = np.full((len(rows), k), -np.inf, np.float32)
-    out_rows = np.full((len(rows), k), NO_ROW, np.int64)
+    out_scores, out_rows = nothing_found(len(rows), k)
     for at, mask in enumerate(kept):
         places = np.flatnonzero(mask)[:k]
         out_scores[at, : len(places)], out_rows[at, : len(places)] = scores[at, places], rows[at, places]

@@ -18,7 +18,7 @@ from indexer.bundle import index_file, vectors_file
 from indexer.index import FaissIndex
 from indexer.manifest import SPACES, IndexRecord, Space
 from indexer.recipes import Goal, Recipe, resolve_recipe
-from indexer.tune import QUERIES, RECIPES, Measured, Told, sample_of, tune
+from indexer.tune import QUERIES, RECIPES, Measured, Told, sample_of, tune, unheard
 from indexer.tune_plot import draw
 
 TUNING: Final = "tuning.json"
@@ -68,7 +68,7 @@ class Tuning(BaseModel):
 def write_indexes(
     folder: Path,
     asked: Indexing,
-    told: Told = lambda step: None,  # noqa: ARG005 - nobody listens
+    told: Told = unheard,
 ) -> tuple[dict[Space, IndexRecord], dict[Space, Measured]]:
     """Build the index of each space from the vectors in `folder`, and write it there.
 

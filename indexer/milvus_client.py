@@ -193,6 +193,9 @@ class Milvus:
 
 
 def _first_line(error: Exception) -> str:
-    said = error.message if isinstance(error, MilvusException) else error.details()  # type: ignore[attr-defined]
+    if isinstance(error, MilvusException):
+        said = error.message
+    else:  # what a call raises is that call, too, and has its details
+        said = error.details() if isinstance(error, grpc.Call) else error
     lines = str(said or "").strip().splitlines()
     return lines[0] if lines else type(error).__name__

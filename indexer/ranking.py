@@ -16,8 +16,8 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from indexer.asking import NO_ROW
 from indexer.fields import Mask
-from indexer.index import NO_ROW
 from indexer.manifest import FusionWeights, Space
 from indexer.products import fold_value
 from indexer.searchable import Searchable

@@ -18,7 +18,7 @@ from indexer.evaluate import Report, measure, sample_queries
 from indexer.indexing import TUNING_FILES, Indexing, write_indexes
 from indexer.manifest import SPACES, Manifest, Space, read_manifest
 from indexer.signing import draft_id, sign
-from indexer.tune import QUERIES, Measured, Told
+from indexer.tune import QUERIES, Measured, Told, unheard
 from indexer.tuning import choose_exact_rows
 from models.encoder import Encoder
 
@@ -38,7 +38,7 @@ def retune(
     source: Path,
     encoder: Encoder,
     asked: Indexing,
-    told: Told = lambda step: None,  # noqa: ARG005 - nobody listens
+    told: Told = unheard,
 ) -> Retuned:
     """Make a bundle under `data_dir/bundles` of the one in the folder `source`, with tuned indexes and a new report.
 

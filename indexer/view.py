@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from indexer.asking import NO_ROW, Scores
 from indexer.bundle import Bundle
 from indexer.categories import Categories
 from indexer.fields import (
@@ -32,7 +33,7 @@ from indexer.fields import (
     as_keywords,
     kind_of,
 )
-from indexer.index import NO_ROW, Scores, SearchIndex
+from indexer.index import SearchIndex
 from indexer.layers import Layer
 from indexer.manifest import SPACES, Manifest, Space
 from indexer.products import NO_ENTITY

@@ -122,7 +122,7 @@ class MicroBatcher(Generic[Item, Result]):
         self._hung_s = hung_s
         self._quick_s = 0.0
         self._longest_s = math.inf  # of late, processor time of an item
-        self._coming = False
+        self._coming: asyncio.AbstractEventLoop | None = None  # the loop that is going to run what waits
         self._observe = observe
         self._tell = tell
         self._began: float | None = None
@@ -222,9 +222,9 @@ class MicroBatcher(Generic[Item, Result]):
             here = self._longest_s <= self._quick_s
             if not here:
                 self._changed.notify()
-            elif not self._coming:
-                self._coming = True
-                waiter.future.get_loop().call_soon(self._work_here)
+            elif self._coming is not (loop := waiter.future.get_loop()):
+                self._coming = loop
+                loop.call_soon(self._work_here)
 
     async def close(self, timeout_s: float = 10.0) -> None:
         """Refuse new items, answer those admitted, and end the worker; a hung one is left behind."""
@@ -248,9 +248,10 @@ class MicroBatcher(Generic[Item, Result]):
         with self._changed:
             most = max(1, min(self._max_batch, int(self._quick_s / max(self._longest_s, _TINY_S))))
             batch = [self._queue.popleft() for _ in range(min(len(self._queue), most))]
-            self._coming = bool(self._queue)
-        if self._coming:
-            asyncio.get_running_loop().call_soon(self._work_here)
+            loop = asyncio.get_running_loop()
+            self._coming = loop if self._queue else None
+        if self._coming is loop:
+            loop.call_soon(self._work_here)
         self._run_present(batch)
 
     def _run_present(self, batch: Sequence[_Waiter[Item, Result]]) -> None:

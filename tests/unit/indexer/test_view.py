@@ -10,8 +10,9 @@ import pyarrow as pa
 import pytest
 
 from indexer import ranking
+from indexer.asking import NO_ROW
 from indexer.fields import Fields
-from indexer.index import NO_ROW, FaissIndex, SearchIndex
+from indexer.index import FaissIndex, SearchIndex
 from indexer.lexical import FIELD_WEIGHTS, Analyzer, LexicalIndex, field_texts, write_lexical
 from indexer.live import FANOUT, LiveCatalogue
 from indexer.manifest import SPACES, FusionWeights

@@ -533,3 +533,20 @@ async def test_what_waits_when_it_closes_is_answered_in_place_or_not():
     await asyncio.sleep(0)
     await batcher.close()
     assert await asyncio.gather(*waiting) == list(range(5))
+
+
+async def test_what_a_loop_that_ended_left_waiting_keeps_no_other_loop_waiting():
+    batcher = in_place(lambda items: items)
+    await batcher.submit(0)
+    ended = asyncio.new_event_loop()
+
+    def run_and_end():
+        task = ended.create_task(batcher.submit("left"))
+        ended.call_soon(ended.stop)
+        ended.run_forever()  # one turn: it is submitted, and does not run
+        assert not task.done()
+        ended.close()
+
+    await asyncio.to_thread(run_and_end)
+    assert await asyncio.wait_for(batcher.submit("mine"), 5) == "mine"
+    await batcher.close()
