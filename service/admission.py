@@ -7,9 +7,10 @@ can. What is left out of answers before it comes to that is `service.pressure`'s
 import math
 import re
 import time
+from collections.abc import Callable
 from typing import Final
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service import problems
 from service.errors import DeadlineError, InvalidRequestError, ServiceError
@@ -68,6 +69,9 @@ class Admission:
             except ServiceError as error:
                 await _refuse(error, scope, receive, send)
                 return
+            with self._pressure.arriving() as arrived:
+                await self._app(scope, _telling(receive, arrived), send)
+            return
         await self._app(scope, receive, send)
 
     def _expect(self, due: float) -> None:
@@ -81,6 +85,18 @@ class Admission:
             msg = "The time for an answer ran out while the request arrived."
             raise DeadlineError(msg)
         self._pressure.expect(due)
+
+
+def _telling(receive: Receive, arrived: Callable[[], None]) -> Receive:
+    """Return a `receive` that calls `arrived` with the end of the body."""
+
+    async def told() -> Message:
+        message = await receive()
+        if message["type"] == "http.request" and not message.get("more_body"):
+            arrived()
+        return message
+
+    return told
 
 
 def is_of_api(scope: Scope) -> bool:

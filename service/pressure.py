@@ -43,6 +43,7 @@ class Pressure:
         self._most_wait_s = most_wait_s
         self._now = now
         self._running = 0
+        self._arrived = 0
         self._busy_s = 0.0
         self._answers = 0.0
         self._since = 0.0
@@ -60,7 +61,15 @@ class Pressure:
     @property
     def wait_s(self) -> float:
         """Seconds that a request which comes now is going to take: before it is read, in its turn, and to leave."""
-        turn_s = (self._running + 1) * self._busy_s / self._answers if self._answers else 0.0
+        return self._wait_s(self._ahead)
+
+    @property
+    def _ahead(self) -> int:
+        """Requests that one which comes now would wait for: all that have arrived, begun or not."""
+        return max(self._arrived, self._running)
+
+    def _wait_s(self, ahead: int) -> float:
+        turn_s = (ahead + 1) * self._busy_s / self._answers if self._answers else 0.0
         return 2 * self._lag_s + turn_s
 
     @property
@@ -80,10 +89,32 @@ class Pressure:
         Raises:
             OverloadedError: it would take too long.
         """
-        wait_s = self.wait_s
-        if self._running >= _SURELY_ADMITTED and wait_s > min(self._most_wait_s, (due - self._now()) / 2):
-            msg = f"{self._running} searches are being answered; one more would take {wait_s:.1f} s."
+        self._expect(due, self._ahead)
+
+    def _expect(self, due: float, ahead: int) -> None:
+        wait_s = self._wait_s(ahead)
+        if ahead >= _SURELY_ADMITTED and wait_s > min(self._most_wait_s, (due - self._now()) / 2):
+            msg = f"{ahead} searches are being answered; one more would take {wait_s:.1f} s."
             raise OverloadedError(msg, retry_after_s=max(1, math.ceil(wait_s)))
+
+    @contextmanager
+    def arriving(self) -> Iterator[Callable[[], None]]:
+        """Give what is to be called once a request has arrived whole; within the context, others then wait for it.
+
+        Those that come in one go, between two of which nothing else runs, are so told of each other before any of
+        them is begun. One whose body is yet to come keeps nobody waiting.
+        """
+        counted = 0
+
+        def arrived() -> None:
+            nonlocal counted
+            self._arrived += 1 - counted
+            counted = 1
+
+        try:
+            yield arrived
+        finally:
+            self._arrived -= counted
 
     @contextmanager
     def answering(self, due: float) -> Iterator[None]:
@@ -92,7 +123,7 @@ class Pressure:
         Raises:
             OverloadedError: it would take too long.
         """
-        self.expect(due)
+        self._expect(due, max(self._arrived - 1, self._running))  # it has itself arrived
         if not self._running:
             self._since = self._now()
         self._running += 1

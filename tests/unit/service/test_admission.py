@@ -139,6 +139,61 @@ def test_a_search_that_is_due_already_is_not_begun(path):
     assert asked.problem["type"] == "urn:catalens:problem:deadline-exceeded"
 
 
+class Crowd:
+    """An app whose callers all wait: it reads what has come of the body, and answers nobody before it is told to."""
+
+    def __init__(self):
+        self.inside = 0
+        self.open = asyncio.Event()
+
+    async def __call__(self, scope, receive, send):
+        await receive()
+        self.inside += 1
+        await self.open.wait()
+        self.inside -= 1
+
+
+def crowd_of(count, body):
+    """Return how many of `count` requests that come in one go are let in, and how many searches one then waits for."""
+    pressure = Busy(each_s=0.05, running=0)  # 0.05 s each: 20 of them in half of 2 s
+
+    async def receive():
+        return body
+
+    async def send(_):
+        pass
+
+    def scope():
+        return {"type": "http", "method": "POST", "path": "/v1/search", "headers": [], "state": {"request_id": "r"}}
+
+    async def scenario():
+        crowd = Crowd()
+        admission = Deadlines(Admission(crowd, pressure=pressure), timeout_ms=2_000)
+        asked = [asyncio.ensure_future(admission(scope(), receive, send)) for _ in range(count)]
+        await asyncio.sleep(0)
+        inside, wait_s = crowd.inside, pressure.wait_s
+        crowd.open.set()
+        await asyncio.gather(*asked)
+        assert pressure.wait_s == pytest.approx(0.05)  # nobody is waited for who has been answered
+        return inside, round(wait_s / 0.05) - 1
+
+    return asyncio.run(scenario())
+
+
+def test_those_that_come_in_one_go_are_told_of_each_other():
+    """None of them has been begun when the last of them is asked whether there is time for it."""
+    assert crowd_of(100, {"type": "http.request", "body": b"{}"}) == (19, 19)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}],
+    ids=["slow", "gone"],
+)
+def test_who_has_not_arrived_keeps_nobody_waiting(body):
+    assert crowd_of(100, body) == (100, 0)
+
+
 def test_refusing_is_cheap():
     """A refusal costs well below a millisecond, so that it can be given thousands of times a second."""
     reached = Reached()
