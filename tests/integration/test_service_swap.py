@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -340,6 +341,25 @@ def test_memory_does_not_grow_with_every_swap(twenty):
     """The most that was ever used: twenty bundles and what was made of them would be far more."""
     unit = 1 if sys.platform == "darwin" else 1024
     assert (twenty.used[-1] - twenty.used[9]) * unit < 32 << 20
+
+
+def test_what_the_collector_is_spared_is_let_go_of_all_the_same(shops, tmp_path, monkeypatch):
+    """A server freezes what there is when it starts: a cycle that held on to its bundle would hold it for ever."""
+    place = Place(shops, tmp_path / "data")
+    monkeypatch.setattr("service.served.load_encoder", lambda *_: shops.encoder)
+    settings = Settings(data_dir=place.folder, update_log="file", watch_ms=WATCH_MS, ready_cache_ms=0)
+    with TestClient(create_app(settings)) as client:
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+        try:
+            (first,) = [weakref.ref(version.served.bundle) for version in client.app_state["versions"].all]
+            assert first() is not None
+            activated(client, place.beta)
+            until(lambda: first() is None)
+        finally:
+            gc.enable()
+            gc.unfreeze()
 
 
 # Updates
