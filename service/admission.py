@@ -22,7 +22,8 @@ MOST_TIMEOUT_MS: Final = 3_600_000
 _HEADER: Final = TIMEOUT_HEADER.lower().encode()
 _NUMBER: Final = re.compile(rb"[0-9]{1,7}")
 _METHODS: Final = ("GET", "POST")
-_SEARCHES: Final = ("/v1/search", "/v1/classify", "/v1/suggest")
+_SEARCHES: Final = frozenset({"/v1/search", "/v1/search/image", "/v1/classify", "/v1/suggest"})
+_SIMILAR: Final = ("/v1/products/", "/similar")
 
 
 class Deadlines:
@@ -41,7 +42,7 @@ class Deadlines:
         """Pass the request on, or refuse it for the time it states."""
         if is_of_api(scope):
             try:
-                timeout_ms = _stated_ms(scope)
+                timeout_ms = stated_ms(scope)
             except InvalidRequestError as error:
                 await _refuse(error, scope, receive, send)
                 return
@@ -63,7 +64,7 @@ class Admission:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or refuse it."""
-        if is_of_api(scope) and scope["method"] in _METHODS and _is_search(scope["path"]):
+        if route_of_search(scope) is not None:
             try:
                 self._expect(scope["state"]["due"])
             except ServiceError as error:
@@ -104,11 +105,18 @@ def is_of_api(scope: Scope) -> bool:
     return scope["type"] == "http" and bool(scope["path"].startswith("/v1/"))
 
 
-def _is_search(path: str) -> bool:
-    return path.startswith(_SEARCHES) or path.endswith("/similar")
+def route_of_search(scope: Scope) -> str | None:
+    """Return the template of the path of a request that searches; None of any other."""
+    if scope["type"] != "http" or scope["method"] not in _METHODS:
+        return None
+    path: str = scope["path"]
+    if path in _SEARCHES:
+        return path
+    before, after = _SIMILAR
+    return f"{before}{{id}}{after}" if path.startswith(before) and path.endswith(after) else None
 
 
-def _stated_ms(scope: Scope) -> float:
+def stated_ms(scope: Scope) -> float:
     """Return the time a request states for its answer, infinity where it states none.
 
     Raises:

@@ -15,7 +15,7 @@ from models.encoder import Encoder
 from service import problems
 from service.admission import Admission, Deadlines
 from service.api import bundles, health, products, search
-from service.api.answering import Repeats
+from service.api.answering import Kept, Repeats
 from service.api.documented import document
 from service.api.state import AppState
 from service.cache import Cache, InProcessCache, NoCache, RedisCache
@@ -37,6 +37,7 @@ from service.runtimes import running
 from service.search import SearchEngine
 from service.served import open_artefacts, serve, shake_hands
 from service.settings import Settings
+from service.shedding import Shedding
 from service.swapping import Swapper
 from service.telemetry import Metrics, event_loop_watched
 from service.tracing import Traces, open_traces, telemetry_of
@@ -75,6 +76,7 @@ def create_app(
     traces = traces or open_traces(settings)
     life = lifecycle or Lifecycle()
     pressure = Pressure(settings.most_wait_ms / 1000)
+    kept = Kept(settings.result_cache_bytes // 2)
     app = FastAPI(
         title="Catalens",
         version=release(),
@@ -85,11 +87,19 @@ def create_app(
         redirect_slashes=False,
         middleware=[
             Middleware(RawProductPaths),
+            Middleware(
+                Shedding,
+                pressure=pressure,
+                lifecycle=life,
+                known=kept.has,
+                metrics=metrics,
+                timeout_ms=settings.request_timeout_ms,
+            ),
             Middleware(RequestContext, metrics, life, traces),
             *door(settings, metrics.registry),
             Middleware(Deadlines, timeout_ms=settings.request_timeout_ms),
             Middleware(BodyLimit, max_bytes=settings.max_body_bytes, timeout_s=settings.body_timeout_ms / 1000),
-            Middleware(Repeats, metrics=metrics, max_bytes=settings.result_cache_bytes // 2),
+            Middleware(Repeats, metrics=metrics, kept=kept),
             Middleware(Admission, pressure=pressure),
         ],
         form_limits={"max_files": 1, "max_fields": 64, "max_part_size": 1 << 20},

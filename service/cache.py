@@ -103,6 +103,9 @@ class SizedLru(Generic[Key, Value]):
             self._values.move_to_end(key)
         return value
 
+    def __contains__(self, key: Key) -> bool:
+        return key in self._values
+
     def put(self, key: Key, value: Value) -> None:
         """Keep `value`, dropping the longest unused until everything fits; one that never fits is not kept."""
         self._drop(key)

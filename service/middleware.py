@@ -54,7 +54,8 @@ def _encoded(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
     return [(name.encode(), value.encode()) for name, value in headers.items()]
 
 
-_DEFAULTS = _encoded({"content-security-policy": _POLICY, **DEFAULT_HEADERS})
+ANSWER_HEADERS = _encoded({"content-security-policy": _POLICY, **DEFAULT_HEADERS})
+"""Of every answer that does not state others, as ASGI has them."""
 _DOCS_DEFAULTS = _encoded({"content-security-policy": _DOCS_POLICY, **DEFAULT_HEADERS})
 _REQUEST_ID_NAME = REQUEST_ID_HEADER.encode()
 _SERVER_TIMING_NAME = SERVER_TIMING.lower().encode()
@@ -77,7 +78,7 @@ class RequestContext:
             await self._app(scope, receive, send)
             return
         began = time.perf_counter()
-        request_id = _request_id(scope)
+        request_id = new_request_id(scope)
         scope.setdefault("state", {})["request_id"] = request_id
         answer = _Answer(send, scope, self._lifecycle, began)
         with (
@@ -116,7 +117,7 @@ class _Answer:
     def __init__(self, send: Send, scope: Scope, lifecycle: Lifecycle, began: float) -> None:
         self._send = send
         self._scope = scope
-        self._defaults = _DOCS_DEFAULTS if scope["path"] == "/docs" else _DEFAULTS
+        self._defaults = _DOCS_DEFAULTS if scope["path"] == "/docs" else ANSWER_HEADERS
         self._lifecycle = lifecycle
         self._began = began
         self.problem: ProblemType | None = None
@@ -153,7 +154,8 @@ class _Answer:
         tracing.answer(self.status, self._scope["method"], getattr(self._scope.get("route"), "path", None))
 
 
-def _request_id(scope: Scope) -> str:
+def new_request_id(scope: Scope) -> str:
+    """Return the id that a request states, or another that nobody else has."""
     given = header(scope, _REQUEST_ID_NAME).decode("latin-1")
     return given if _REQUEST_ID.match(given) else uuid.uuid4().hex
 
@@ -164,6 +166,16 @@ def header(scope: Scope, name: bytes) -> bytes:
         if stated == name:
             return bytes(value)
     return b""
+
+
+def again(message: Message, receive: Receive) -> Receive:
+    """Return a `receive` that gives `message` first."""
+    waiting = [message]
+
+    async def next_message() -> Message:
+        return waiting.pop() if waiting else await receive()
+
+    return next_message
 
 
 class BodyLimit:

@@ -117,6 +117,11 @@ class Metrics:
         """Count one answer that was a problem."""
         self._problems.labels(problem.value).inc()
 
+    def shed(self, method: str, route: str, status: int) -> None:
+        """Count one search that was refused unseen; it took no time, which would hide what the others take."""
+        self._requests.labels(method, route, str(status)).inc()
+        self._problems.labels(ProblemType.OVERLOADED.value).inc()
+
     def search(self, *, bundle: str, model: str, kind: str, strategy: str, found: int, seconds: float) -> None:
         """Count one answered search: what it was answered from, what it was made of, and what it found."""
         self._keep_series_of(bundle)

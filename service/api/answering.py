@@ -13,7 +13,7 @@ import orjson
 from fastapi import Request
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service import problems, tracing
 from service.api.connection import while_connected
@@ -22,7 +22,7 @@ from service.api.schemas import ProductField
 from service.api.state import LONGEST_VISITOR, VISITOR_HEADER, AppState, app_state
 from service.api.views import SearchResponse
 from service.cache import SizedLru
-from service.middleware import header
+from service.middleware import again, header
 from service.query import Query
 from service.results import Computed, key_of
 from service.telemetry import SERVER_TIMING, Metrics, server_timing
@@ -36,6 +36,25 @@ _STAGES: Final = ("decode", "encode", "filter", "retrieve", "rank")
 
 _Key = tuple[bytes, bytes]
 _Kept = tuple[str, bytes]
+
+
+class Kept(SizedLru[_Key, _Kept]):
+    """Answers by request.
+
+    Args:
+        max_bytes: Of all.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        super().__init__(max_bytes, lambda key, kept: sum(map(len, (*key, *kept))))
+
+    def has(self, scope: Scope, body: bytes) -> bool:
+        """Return whether there is an answer to this request, of whatever bundle."""
+        return _key(scope, body) in self
+
+
+def _key(scope: Scope, body: bytes) -> _Key:
+    return header(scope, b"content-type"), body
 
 
 async def answered(
@@ -86,13 +105,13 @@ class Repeats:
     Args:
         app: Answers everything else.
         metrics: Told of lookups.
-        max_bytes: Of what is kept.
+        kept: Holds what was answered.
     """
 
-    def __init__(self, app: ASGIApp, *, metrics: Metrics, max_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, *, metrics: Metrics, kept: Kept) -> None:
         self._app = app
         self._metrics = metrics
-        self._kept: SizedLru[_Key, _Kept] = SizedLru(max_bytes, lambda key, kept: sum(map(len, (*key, *kept))))
+        self._kept = kept
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or pass the request on with its body read."""
@@ -112,9 +131,9 @@ class Repeats:
         whole = message["type"] == "http.request" and not message.get("more_body") and len(body) <= _LARGEST_BODY
         whole = whole and len(header(scope, _VISITOR)) <= LONGEST_VISITOR  # a longer one is to be refused
         if not whole or versions.splits or state["settings"].log_queries:
-            await self._app(scope, _again(message, receive), send)
+            await self._app(scope, again(message, receive), send)
             return
-        key = (header(scope, b"content-type"), body)
+        key = _key(scope, body)
         kept = self._kept.get(key)
         if kept is not None and kept[0] == versions.primary.served.state and not versions.primary.lacking:
             self._metrics.result("hit")
@@ -123,7 +142,7 @@ class Repeats:
             await _send(kept[1], (time.perf_counter() - began) * 1000, send)
             return
         scope["state"]["remember"] = self._remember(key, versions.primary)
-        await self._app(scope, _again(message, receive), send)
+        await self._app(scope, again(message, receive), send)
 
     def _remember(self, key: _Key, primary: Version) -> Callable[[Version, str, bytes], None]:
         def remember(version: Version, state: str, head: bytes) -> None:
@@ -143,13 +162,3 @@ async def _send(head: bytes, total_ms: float, send: Send) -> None:
     ]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})
-
-
-def _again(message: Message, receive: Receive) -> Receive:
-    """Return a `receive` that gives `message` first."""
-    waiting = [message]
-
-    async def next_message() -> Message:
-        return waiting.pop() if waiting else await receive()
-
-    return next_message

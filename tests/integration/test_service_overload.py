@@ -342,11 +342,15 @@ def test_suggestions_do_not_hide_how_long_searches_take(service):
             for n in range(6):
                 await searching(client, f"mug {n}")
             pressure = client.state["engine"]._pressure
-            before = pressure.wait_s
+
+            def turn_s():
+                return pressure.wait_s - 2 * pressure._lag_s  # however busy the machine was meanwhile
+
+            before = turn_s()
             assert before > 0.03
             for _ in range(30):
                 assert (await client.get("/v1/suggest", params={"q": "re"})).status_code == 200
-            assert pressure.wait_s > 0.9 * before
+            assert turn_s() > 0.9 * before
 
     asyncio.run(scenario())
 
