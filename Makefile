@@ -19,7 +19,7 @@ CONSTRAINTS := $(if $(filter cpu,$(HARDWARE)),-c constraints-cpu.txt)
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev check format test demo shop index serve bench peers reproduce clean
+.PHONY: help setup dev check format test coverage demo shop index serve bench peers reproduce clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -49,10 +49,13 @@ format: dev ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-test: dev ## every test, with branch coverage of models, indexer and service
+test: dev ## every test
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_FLAGS)
+	@echo "tests passed"
+
+coverage: dev ## every test, with branch coverage of models, indexer and service: half as long again
 	rm -f .coverage .coverage.*
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_FLAGS) --cov --cov-report=term
-	@echo "tests passed"
 
 demo: shop index ## generate a shop, index it, serve it, search it: http://localhost:8080
 	$(BIN)/python -m demo up --data-dir $(INDEX) --encoder $(ENCODER) $(DEMO_FLAGS)

@@ -166,6 +166,7 @@ def serving(shop, bundle, support):
     return serve
 
 
+@pytest.mark.clock
 def test_a_refusal_takes_a_fraction_of_ten_milliseconds(shop, bundle, path):
     key = add_key(path, "flood", [Scope.SEARCH], "1/day")
     given = {"data_dir": shop.data_dir, "update_log": "off", "keys_file": path}

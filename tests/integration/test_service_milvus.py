@@ -244,6 +244,7 @@ def test_updates_are_seen_whatever_milvus_holds(open_service, lite, tmp_path, as
     assert found["degraded"] == []
 
 
+@pytest.mark.clock
 def test_milvus_that_hangs_or_dies_costs_no_answer(open_service, door, monkeypatch):
     monkeypatch.setattr("indexer.standby.RETRY_S", 0.1)
     client = open_service(milvus_uri=f"http://127.0.0.1:{door.port}", milvus_timeout_ms=300)

@@ -19,6 +19,8 @@ from indexer.searchable import narrowed
 from service.app import create_app
 from service.settings import Settings
 
+pytestmark = pytest.mark.clock
+
 HEADER = "X-Request-Timeout-Ms"
 TOLERANCE_S = 1.0  # machines that test are busy
 HELD = 9  # requests: one more than are answered whatever is forecast

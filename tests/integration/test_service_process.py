@@ -90,7 +90,7 @@ class Service:
             self.lines.append(line.rstrip("\n"))
 
     def address(self):
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         while time.monotonic() < deadline:
             for line in self.lines:
                 if found := ADDRESS.search(line):

@@ -37,7 +37,7 @@ from service.app import create_app
 from service.settings import Settings
 
 TOLD = TypeAdapter(BundlesResponse)
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 TOLERANCE_S = 2.0
 WATCH_MS = 40
 PRODUCTS = 18

@@ -1005,7 +1005,8 @@ def test_more_than_may_wait_is_refused_and_nothing_that_was_acknowledged_is_lost
     asked = []
     for n in range(1_000):
         asked += [changing(partial(f"p{n % 5}", price=float(n))), changing({"id": f"n{n}", "title": f"Zebra {n}"})]
-    with service(max_waiting=8) as client:
+    patience = {"request_timeout_ms": 300_000, "write_timeout_ms": 300_000}
+    with service(max_waiting=8, **patience) as client:
         answers = at_once(client, asked)
         assert {answer.status_code for answer in answers} == {200, 503}
         for answer in answers:

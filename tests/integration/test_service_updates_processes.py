@@ -120,6 +120,7 @@ def shows(service, product_id, fields):
     return {name: hits[0]["product"][name] for name in fields} == fields
 
 
+@pytest.mark.clock
 @pytest.mark.slow
 def test_each_service_sees_what_the_other_stored_within_a_second(pair, pictures, until):
     waits = []

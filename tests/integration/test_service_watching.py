@@ -20,7 +20,7 @@ from service.app import create_app
 from service.retrieve import retrieve
 from service.settings import Settings
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 WATCH_MS = 30
 LEAST = 10
 

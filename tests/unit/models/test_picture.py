@@ -329,6 +329,7 @@ def bomb_gif(width, height):
     return bytes(data)
 
 
+@pytest.mark.clock
 @pytest.mark.parametrize(
     "data",
     [

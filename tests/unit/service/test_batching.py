@@ -319,6 +319,7 @@ async def test_an_idle_batcher_takes_every_item_however_little_time_it_has():
     await one.close()
 
 
+@pytest.mark.clock
 async def test_while_a_batch_hangs_everything_is_refused_at_once_and_then_all_is_well():
     gate = Gate()
     one = batcher(gate, hung_s=0.2)

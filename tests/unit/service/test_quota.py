@@ -116,6 +116,7 @@ def test_the_storage_is_one_the_library_can_use():
     run(scenario)
 
 
+@pytest.mark.clock
 def test_a_hundred_thousand_callers_cost_no_more_than_one():
     async def scenario():
         quota = Quota(CollectorRegistry())

@@ -163,6 +163,7 @@ async def test_an_answer_under_the_key_of_another_is_a_miss(desk):
     assert await desk.ask(Work(b"its own"), "b") == (b"its own", False)
 
 
+@pytest.mark.clock
 async def test_a_cache_that_cannot_be_reached_costs_little_and_no_error(tmp_path):
     cache = RedisCache(f"unix://{tmp_path}/none.sock", timeout_ms=20, ttl_s=60)
     desk, work = Desk(cache), Work()

@@ -123,6 +123,7 @@ def test_the_header_of_timings_has_the_form_of_its_specification(timings, header
     assert server_timing(timings) == header
 
 
+@pytest.mark.clock
 @pytest.mark.anyio
 async def test_an_item_is_told_how_long_it_waited_and_how_many_were_with_it():
     shut, stays = threading.Event(), []
