@@ -15,6 +15,7 @@ from typing import Final, Protocol, Self
 
 import numpy as np
 import orjson
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from indexer.products import ProductTable
@@ -58,21 +59,30 @@ class KeywordColumn:
     @classmethod
     def of(cls, stated: Iterable[Sequence[str]]) -> "KeywordColumn":
         """Return the column of what each product states, in the order of rows."""
-        spellings: dict[str, dict[str, int]] = {}
-        rows, keys, n = [], [], 0
-        for row, words in enumerate(stated):
+        rows: list[int] = []
+        words: list[str] = []
+        n = 0
+        for row, said in enumerate(stated):
             n = row + 1
-            for word in dict.fromkeys(words):
-                counts = spellings.setdefault(word.casefold(), {})
-                counts[word] = counts.get(word, 0) + 1
-                rows.append(row)
-                keys.append(word.casefold())
-        order = {key: code for code, key in enumerate(sorted(spellings))}
-        values = [max(spellings[key], key=lambda word: (spellings[key][word], word)) for key in order]
-        width = max(1, len(values))
-        pairs = np.array(rows, np.int64) * width + np.array([order[key] for key in keys], np.int64)
-        found, codes = np.divmod(np.unique(pairs), width)  # a product may spell one value in two ways
-        return cls(n, values, found.astype(np.int32), codes.astype(np.int32))
+            words += said
+            rows += [row] * len(said)
+        return cls.of_words(n, np.array(rows, np.int64), pa.array(words, pa.large_string()))
+
+    @classmethod
+    def of_words(cls, n: int, rows: NDArray[np.int64], words: pa.Array) -> "KeywordColumn":
+        """Return the column of n products of which product `rows[i]`, `(m,)` ascending, states `words[i]`, `(m,)`."""
+        encoded = words.dictionary_encode()
+        spelled: list[str] = encoded.dictionary.to_pylist()
+        said, spellings = _distinct(rows, encoded.indices.to_numpy(zero_copy_only=False), len(spelled))
+        often = np.bincount(spellings, minlength=len(spelled)).tolist()
+        best: dict[str, tuple[int, str]] = {}
+        for word, count in zip(spelled, often, strict=True):
+            key = word.casefold()
+            best[key] = max(best.get(key, (0, "")), (count, word))
+        order = {key: code for code, key in enumerate(sorted(best))}
+        to_code = np.array([order[word.casefold()] for word in spelled], np.int64)
+        found, codes = _distinct(said, to_code[spellings], len(order))  # a product may spell one value in two ways
+        return cls(n, [best[key][1] for key in order], found.astype(np.int32), codes.astype(np.int32))
 
     @cached_property
     def _codes(self) -> Mapping[str, int]:
@@ -321,7 +331,9 @@ class Fields(Columns):
         if name == "id":
             return IdColumn(self._table)
         if name in _KEYWORDS:
-            return KeywordColumn.of([] if v is None else [v] for v in self._table.column(name).to_pylist())
+            words = self._table.column(name)
+            rows = np.flatnonzero(words.is_valid().to_numpy(zero_copy_only=False))
+            return KeywordColumn.of_words(self.n, rows, words.drop_null().cast(pa.large_string()))
         if name == "price":
             return NumberColumn(_floats(self._table.column(name).to_pylist()))
         if name == "in_stock":
@@ -330,9 +342,12 @@ class Fields(Columns):
         if attribute not in self._attributes:
             raise UnknownFieldError(name)
         stated = self._attributes[attribute]
-        values = [stated.get(row) for row in range(self.n)]
         like = self._like[name] if self._like is not None and attribute in self._like.attribute_names else None
-        return column_of(_kind(stated.values()) if like is None else kind_of(like), values)
+        kind = _kind(stated.values()) if like is None else kind_of(like)
+        if kind is KeywordColumn and all(type(value) is str for value in stated.values()):
+            rows = np.fromiter(stated, np.int64, len(stated))
+            return KeywordColumn.of_words(self.n, rows, pa.array(stated.values(), pa.large_string()))
+        return column_of(kind, [stated.get(row) for row in range(self.n)])
 
     @cached_property
     def _attributes(self) -> Mapping[str, Mapping[int, AttributeValue]]:
@@ -343,6 +358,14 @@ class Fields(Columns):
                 for name, value in orjson.loads(text).items():
                     found.setdefault(name, {})[row] = value
         return found
+
+
+def _distinct(
+    rows: NDArray[np.int64], codes: NDArray[np.integer], width: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the distinct pairs of row and code, in the order of rows; codes are below `width`."""
+    found, kept = np.divmod(np.unique(rows * max(1, width) + codes), max(1, width))
+    return found, kept
 
 
 def as_keywords(column: CountedColumn) -> KeywordColumn:
