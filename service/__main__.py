@@ -77,11 +77,12 @@ def serve(settings: Settings) -> None:
     configure_logging(settings.log_level, settings.log_format)
     from service.app import create_app
     from service.heads import BoundedHeads
+    from service.judging import JudgeApart
     from service.served import open_artefacts
 
     lifecycle = Lifecycle()
     config = uvicorn.Config(
-        create_app(settings, open_artefacts(settings), lifecycle),
+        create_app(settings, open_artefacts(settings), lifecycle, judge=JudgeApart(settings)),
         host=settings.host,
         port=settings.port,
         loop="uvloop",

@@ -24,6 +24,7 @@ from service.embed import Embedder
 from service.gate import door
 from service.guarding import Guard
 from service.images import PictureReader
+from service.judging import Judge, JudgeHere
 from service.lifecycle import Lifecycle
 from service.middleware import BodyLimit, RawProductPaths, RequestContext
 from service.opening import Opener, report_of, start_following
@@ -62,11 +63,13 @@ def create_app(
     artefacts: Artefacts | None = None,
     lifecycle: Lifecycle | None = None,
     traces: Traces | None = None,
+    judge: Judge | None = None,
 ) -> FastAPI:
     """Return the app that serves the published bundle of `settings`, or the given encoder and bundle.
 
     Opening them, where they are not given, happens when the app starts; so does warming up. Spans go to the collector
-    of `settings`, or to the given place.
+    of `settings`, or to the given place. `judge` is what bundles pass that are to be activated; None: a gate in this
+    process.
 
     Raises:
         StartupError: the packages that tracing needs are missing.
@@ -81,7 +84,7 @@ def create_app(
         title="Catalens",
         version=release(),
         description=_DESCRIPTION,
-        lifespan=_observed(_lifespan(settings, artefacts, metrics, life, pressure), metrics, pressure, traces),
+        lifespan=_observed(_lifespan(settings, artefacts, metrics, life, pressure, judge), metrics, pressure, traces),
         telemetry=telemetry_of(traces),
         redoc_url=None,
         redirect_slashes=False,
@@ -128,7 +131,12 @@ def _observed(lifespan: Lifespan, metrics: Metrics, pressure: Pressure, traces: 
 
 
 def _lifespan(
-    settings: Settings, artefacts: Artefacts | None, metrics: Metrics, life: Lifecycle, pressure: Pressure
+    settings: Settings,
+    artefacts: Artefacts | None,
+    metrics: Metrics,
+    life: Lifecycle,
+    pressure: Pressure,
+    judge: Judge | None,
 ) -> Lifespan:
     given = [artefacts]  # taken out when the app starts: the bundle of the start may be let go of while it runs
     del artefacts
@@ -136,7 +144,7 @@ def _lifespan(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[AppState]:
         async with AsyncExitStack() as closing:
-            state = await _open(settings, given, metrics, life, pressure, closing)
+            state = await _open(settings, given, metrics, life, pressure, judge, closing)
             _build_routes(app)
             await _warm_up(state)
             yield state
@@ -150,6 +158,7 @@ async def _open(
     metrics: Metrics,
     life: Lifecycle,
     pressure: Pressure,
+    judge: Judge | None,
     closing: AsyncExitStack,
 ) -> AppState:
     """Open what requests need, `given` first, which is emptied; `closing` lets go of it, the latest first."""
@@ -181,7 +190,8 @@ async def _open(
     closing.callback(opener.close)
     signals = Signals()
     guard = Guard(settings.data_dir, Watch(signals, Limits.of(settings)), metrics)
-    swapper = Swapper(settings, versions, opener, metrics, guard)
+    judge = judge or JudgeHere(settings, lambda: opener.encoder)
+    swapper = Swapper(settings, versions, opener, judge, metrics, guard)
     closing.push_async_callback(swapper.close)
     await start_following(version, bundle, settings, metrics)
     report_of(version, None, metrics)

@@ -4,12 +4,12 @@
 looked at all the time, so that every process that shares the folder follows them. A bundle that cannot be served leaves
 the ones that are as they are, and what is wrong with it is kept to be told. Making a bundle ready is left to
 `service.opening`, choosing among what is served to `service.versions`, the gate that a bundle passes before it is
-published to `indexer.publish`, going back from one that does harm to `service.guarding`.
+published to `service.judging`, going back from one that does harm to `service.guarding`.
 """
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -18,17 +18,16 @@ from typing import Final
 import structlog
 
 from indexer.bundle import BUNDLES, CURRENT, BundleError, current_bundle
-from indexer.gate import Gate
-from indexer.publish import PublishError, bundle_folder, publish, rollback, rollback_target
+from indexer.publish import PublishError, bundle_folder, rollback, rollback_target
 from service.beside import FILE as BESIDE
 from service.beside import BesideError, read_beside, write_beside
 from service.errors import InvalidRequestError, NotFoundError, RefusedBundleError, UnavailableError
 from service.guarding import Guard
+from service.judging import Judge
 from service.memory import give_back
 from service.opening import Opener, report_of
 from service.settings import Settings
 from service.telemetry import Metrics
-from service.updates import log_of
 from service.versions import Beside, Version, Versions
 
 _LAST_ANSWERS_S: Final = 1.0  # for answers from a bundle that is served no more, before its memory goes back
@@ -46,12 +45,22 @@ class Swapper:
         settings: Name the folder.
         versions: What is served; changed here and nowhere else.
         opener: Opens what is to be served.
+        judge: Publishes what is to be activated.
         metrics: Told of swaps.
         guard: Told of swaps; goes back from what does harm.
     """
 
-    def __init__(self, settings: Settings, versions: Versions, opener: Opener, metrics: Metrics, guard: Guard) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        versions: Versions,
+        opener: Opener,
+        judge: Judge,
+        metrics: Metrics,
+        guard: Guard,
+    ) -> None:
         self._settings = settings
+        self._judge = judge
         self._data_dir = settings.data_dir
         self._versions = versions
         self._opener = opener
@@ -90,7 +99,7 @@ class Swapper:
         """
         async with self._lock:
             path = self._folder(bundle_id)
-            await self._publish(path, partial(self._judged, path.name, force=force))
+            await self._publish(path, partial(self._judge.publish, path.name, force=force))
 
     async def rollback(self) -> None:
         """Publish and serve the bundle that was current before the present one.
@@ -104,18 +113,9 @@ class Swapper:
                 path = await asyncio.to_thread(bundle_folder, self._data_dir, target)
             except (PublishError, BundleError, OSError) as error:
                 raise RefusedBundleError(str(error)) from error
-            await self._publish(path, partial(rollback, self._data_dir))
+            await self._publish(path, partial(asyncio.to_thread, rollback, self._data_dir))
 
-    def _judged(self, name: str, *, force: bool) -> None:
-        """Publish a bundle through the gate, with the encoder that serves and the log that is followed."""
-        log = log_of(self._settings)
-        try:
-            publish(self._data_dir, name, force=force, gate=Gate(self._opener.encoder, log=log))
-        finally:
-            if log is not None:
-                log.close()
-
-    async def _publish(self, path: Path, move: Callable[[], object]) -> None:
+    async def _publish(self, path: Path, move: Callable[[], Awaitable[object]]) -> None:
         """Open a bundle, make it the current one by `move`, and serve it.
 
         Raises:
@@ -123,7 +123,7 @@ class Swapper:
         """
         version = await self._opened(path)
         try:
-            await asyncio.to_thread(move)
+            await move()
         except (PublishError, ValueError, OSError) as error:  # a gate file that cannot be read is a ValueError
             await self._drop(version)
             raise RefusedBundleError(str(error), path="id") from error
