@@ -9,7 +9,8 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -76,23 +77,31 @@ class JudgeApart:
         """See `Judge`. A process whose caller is cancelled is ended."""
         forced = ["--force"] if force else []
         command = [sys.executable, "-m", "indexer", "publish", bundle_id, "--device", "cpu", "--json", *forced]
-        process = await asyncio.create_subprocess_exec(
-            *command,
+        # Not by the event loop: it forks, for which a large process stands still.
+        starting = asyncio.ensure_future(asyncio.to_thread(self._started, command))
+        try:
+            process = await asyncio.shield(starting)
+            _, said = await asyncio.to_thread(process.communicate)
+        finally:
+            process = await starting
+            if process.poll() is None:
+                process.kill()
+                await asyncio.to_thread(process.wait)
+        if process.returncode:
+            lines = said.decode(errors="replace").strip().splitlines() or [f"exit status {process.returncode}"]
+            raise PublishError(lines[-1].removeprefix(_ERROR))
+
+    def _started(self, command: Sequence[str]) -> "subprocess.Popen[bytes]":
+        process = subprocess.Popen(
+            command,
             env=self._environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
         )
-        try:
+        with suppress(OSError):  # it may have ended
             os.setpriority(os.PRIO_PROCESS, process.pid, _NICENESS)
-            _, said = await process.communicate()
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-        if process.returncode:
-            lines = said.decode(errors="replace").strip().splitlines() or [f"exit status {process.returncode}"]
-            raise PublishError(lines[-1].removeprefix(_ERROR))
+        return process
 
     def _environment(self) -> dict[str, str]:
         settings = self._settings
