@@ -92,7 +92,7 @@ class JudgeApart:
             raise PublishError(lines[-1].removeprefix(_ERROR))
 
     def _started(self, command: Sequence[str]) -> "subprocess.Popen[bytes]":
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # noqa: S603 - its own interpreter
             command,
             env=self._environment(),
             stdin=subprocess.DEVNULL,
