@@ -19,7 +19,7 @@ CONSTRAINTS := $(if $(filter cpu,$(HARDWARE)),-c constraints-cpu.txt)
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev check format test coverage demo shop index serve bench peers reproduce clean
+.PHONY: help setup dev check format test coverage openapi clients demo shop index serve bench peers reproduce clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -56,6 +56,13 @@ test: dev ## every test
 coverage: dev ## every test, with branch coverage of models, indexer and service: half as long again
 	rm -f .coverage .coverage.*
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_FLAGS) --cov --cov-report=term
+
+openapi: dev ## freeze the API as it is: docs/openapi.json, and the Python client's types
+	$(BIN)/python clients/generate.py
+
+clients: dev ## install what the JavaScript clients' tests need (Node.js 20 or newer), and run them
+	npm --prefix clients/js ci --no-audit --no-fund
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 0 tests/integration/test_clients_js.py
 
 demo: shop index ## generate a shop, index it, serve it, search it: http://localhost:8080
 	$(BIN)/python -m demo up --data-dir $(INDEX) --encoder $(ENCODER) $(DEMO_FLAGS)

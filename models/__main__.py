@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from models.capture.cli import capture
 from models.category.cli import audit, classify
 from models.flags import CATALOGUE, one_line_on_failure
 from models.linking_cli import linking
@@ -238,6 +239,7 @@ def _commit() -> str | None:
 
 
 main.add_command(audit)
+main.add_command(capture)
 main.add_command(classify)
 main.add_command(linking)
 main.add_command(reproduce)

@@ -77,12 +77,17 @@ def serve(settings: Settings) -> None:
     configure_logging(settings.log_level, settings.log_format)
     from service.app import create_app
     from service.heads import BoundedHeads
+    from service.instances import finder_of
     from service.judging import JudgeApart
     from service.served import open_artefacts
 
     lifecycle = Lifecycle()
+    artefacts = open_artefacts(settings)
+    finder = finder_of(settings, artefacts[0])
+    app = create_app(settings, artefacts, lifecycle, finder=finder, judge=JudgeApart(settings))
+    del artefacts  # the bundle of the start may be let go of while the service runs
     config = uvicorn.Config(
-        create_app(settings, open_artefacts(settings), lifecycle, judge=JudgeApart(settings)),
+        app,
         host=settings.host,
         port=settings.port,
         loop="uvloop",

@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 
 from indexer.bundle import Bundle
+from models.capture.finder import InstanceFinder
 from models.encoder import Encoder
 from service import problems
 from service.admission import Admission, Deadlines
@@ -24,6 +25,7 @@ from service.embed import Embedder
 from service.gate import door
 from service.guarding import Guard
 from service.images import PictureReader
+from service.instances import Seeing, finder_of, runs_on
 from service.judging import Judge, JudgeHere
 from service.lifecycle import Lifecycle
 from service.middleware import BodyLimit, RawProductPaths, RequestContext
@@ -50,6 +52,7 @@ from service.writing import Writer
 STOREFRONT: Final = Path(__file__).parent / "storefront"
 
 Artefacts = tuple[Encoder, Bundle]
+Opened = tuple[Encoder, Bundle, InstanceFinder | None]
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[AppState]]
 
 _DESCRIPTION: Final = (
@@ -63,13 +66,14 @@ def create_app(
     artefacts: Artefacts | None = None,
     lifecycle: Lifecycle | None = None,
     traces: Traces | None = None,
+    finder: InstanceFinder | None = None,
     judge: Judge | None = None,
 ) -> FastAPI:
     """Return the app that serves the published bundle of `settings`, or the given encoder and bundle.
 
-    Opening them, where they are not given, happens when the app starts; so does warming up. Spans go to the collector
-    of `settings`, or to the given place. `judge` is what bundles pass that are to be activated; None: a gate in this
-    process.
+    With these, `finder` is what finds products in pictures; None: nothing does. Opening them, where they are not given,
+    happens when the app starts; so does warming up. Spans go to the collector of `settings`, or to the given place.
+    `judge` is what bundles pass that are to be activated; None: a gate in this process.
 
     Raises:
         StartupError: the packages that tracing needs are missing.
@@ -80,11 +84,13 @@ def create_app(
     life = lifecycle or Lifecycle()
     pressure = Pressure(settings.most_wait_ms / 1000)
     kept = Kept(settings.result_cache_bytes // 2)
+    given = None if artefacts is None else (*artefacts, finder)
+    del artefacts
     app = FastAPI(
         title="Catalens",
         version=release(),
         description=_DESCRIPTION,
-        lifespan=_observed(_lifespan(settings, artefacts, metrics, life, pressure, judge), metrics, pressure, traces),
+        lifespan=_observed(_lifespan(settings, given, metrics, life, pressure, judge), metrics, pressure, traces),
         telemetry=telemetry_of(traces),
         redoc_url=None,
         redirect_slashes=False,
@@ -132,7 +138,7 @@ def _observed(lifespan: Lifespan, metrics: Metrics, pressure: Pressure, traces: 
 
 def _lifespan(
     settings: Settings,
-    artefacts: Artefacts | None,
+    artefacts: Opened | None,
     metrics: Metrics,
     life: Lifecycle,
     pressure: Pressure,
@@ -154,7 +160,7 @@ def _lifespan(
 
 async def _open(
     settings: Settings,
-    given: list[Artefacts | None],
+    given: list[Opened | None],
     metrics: Metrics,
     life: Lifecycle,
     pressure: Pressure,
@@ -163,10 +169,10 @@ async def _open(
 ) -> AppState:
     """Open what requests need, `given` first, which is emptied; `closing` lets go of it, the latest first."""
     artefacts = given.pop() if given else None
-    encoder, bundle = await asyncio.to_thread(open_artefacts, settings) if artefacts is None else artefacts
+    encoder, bundle, finder = await asyncio.to_thread(_opened, settings) if artefacts is None else artefacts
     del artefacts
     shake_hands(encoder, bundle)
-    metrics.encoding(running(encoder))
+    metrics.encoding({**running(encoder), **runs_on(finder)})
     cache = open_cache(settings)
     closing.push_async_callback(cache.close)
     pictures = PictureReader(settings, metrics)
@@ -174,7 +180,7 @@ async def _open(
     ranking = BoundedPool("rank", threads=settings.rank_threads, max_waiting=settings.max_waiting)
     closing.callback(ranking.close)
     metrics.watch_depth("rank", lambda: ranking.depth)
-    embedder = Embedder(encoder, pictures, settings, metrics)
+    embedder = Embedder(encoder, pictures, settings, metrics, Seeing(finder, cache))
     closing.push_async_callback(embedder.close)
     elsewhere = await asyncio.to_thread(search_elsewhere, bundle, settings)
     version = Version(serve(encoder, bundle, cache, metrics, elsewhere))
@@ -213,6 +219,16 @@ async def _open(
         "versions": versions,
         "settings": settings,
     }
+
+
+def _opened(settings: Settings) -> Opened:
+    """Open what `settings` name.
+
+    Raises:
+        StartupError: something of it is not there, or is damaged.
+    """
+    encoder, bundle = open_artefacts(settings)
+    return encoder, bundle, finder_of(settings, encoder)
 
 
 def _build_routes(app: FastAPI) -> None:

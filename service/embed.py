@@ -18,6 +18,7 @@ from service.batching import MicroBatcher, Stay
 from service.cache import CacheUnavailableError
 from service.errors import InvalidRequestError
 from service.images import PictureReader
+from service.instances import BLIND, Instances, Look, Seeing
 from service.mixture import EncodedPart
 from service.query import PicturePart, ProductPart, Query, TextPart
 from service.runtimes import on_cpu
@@ -58,12 +59,28 @@ class _Job:
     links: Sequence[LinkedEntity]
     served: Served
     account: Account
+    look: Look | None
+
+    def look_into(self, number: int) -> Look | None:
+        """Return what is to look for products in the part of that number."""
+        return self.look if self.look is not None and self.look.part == number else None
 
 
 class Embedder:
-    """Turns the parts of a query into terms, through a cache and one batcher for texts and one for pictures."""
+    """Turns the parts of a query into terms, through a cache and one batcher for texts and one for pictures.
 
-    def __init__(self, encoder: Encoder, pictures: PictureReader, settings: Settings, metrics: Metrics) -> None:
+    Attributes:
+        instances: Looks for products in the pictures.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        pictures: PictureReader,
+        settings: Settings,
+        metrics: Metrics,
+        seeing: Seeing = BLIND,
+    ) -> None:
         self._encoder = encoder
         self._pictures = pictures
         self._metrics = metrics
@@ -85,6 +102,7 @@ class Embedder:
             observe=metrics.batch,
             tell=self._tell,
         )
+        self.instances = Instances(seeing, self.encode_picture, settings, metrics)
         if on_cpu(encoder):
             self._texts.in_place(_IN_PLACE_S)
             self._images.in_place(_IN_PLACE_S)
@@ -102,14 +120,19 @@ class Embedder:
         return list(self._encoder.encode_images(images))
 
     async def encode(
-        self, query: Query, links: Sequence[LinkedEntity], served: Served, account: Account
+        self,
+        query: Query,
+        links: Sequence[LinkedEntity],
+        served: Served,
+        account: Account,
+        look: Look | None = None,
     ) -> list[EncodedPart]:
-        """Return the parts of `query` as vectors, their texts read with `links`.
+        """Return the parts of `query` as vectors, their texts read with `links`; have its picture looked into.
 
         Raises:
             ServiceError: a part names no product, its picture cannot be read, or too much waits.
         """
-        job = _Job(query, links, served, account)
+        job = _Job(query, links, served, account, look)
         return await together([self._part(job, number) for number in range(len(query.parts))])
 
     async def _part(self, job: "_Job", number: int) -> EncodedPart:
@@ -119,7 +142,8 @@ class Embedder:
             terms = await self.text(part.text, entities, job.served.cache, job.account)
             values: dict[str, str] = {link.group: link.value for link in job.links if link.query == number}
         elif isinstance(part, PicturePart):
-            terms, values = await self.picture(part, job.served.cache, job.account), {}
+            look = job.look_into(number)
+            terms, values = await self.picture(part, job.served.cache, job.account, look), {}
         else:
             bundle = job.served.bundle
             terms = product_terms(bundle, row_of(bundle, part), bundle.manifest.fusion[kind_of(job.query)])
@@ -140,8 +164,12 @@ class Embedder:
         """Return the terms of words, encoded now."""
         return await self._texts.submit((text, entities), due)
 
-    async def picture(self, part: PicturePart, cache: TermsCache, account: Account) -> TextTerms:
-        """Return the single term of a picture. A picture seen before is neither decoded nor encoded again.
+    async def picture(
+        self, part: PicturePart, cache: TermsCache, account: Account, look: Look | None = None
+    ) -> TextTerms:
+        """Return the single term of a picture, and have it looked into meanwhile.
+
+        A picture seen before is neither decoded nor encoded again.
 
         Raises:
             ServiceError: the picture cannot be had or read.
@@ -150,13 +178,27 @@ class Embedder:
         file = await self._pictures.load(part)
         key = cache.picture_key(file.sha256)
         known = await _ask(cache, key, account)
-        if known is not None:
+        if look is not None and await look.remembers(file.sha256):
+            look = None
+        if known is not None and look is None:
             return known
         async with self._pictures.decoded(file.data, part.path) as image:
             decode_s = time.perf_counter() - began
             account.decode_s = max(account.decode_s, decode_s)
             tracing.within("decode", decode_s)
-            terms = single_term(IMAGE_TERM, await self._images.submit(image, account.due))
+            if look is None:
+                return await self._fresh(image, key, cache, account)
+            looking = asyncio.create_task(look.into(image, file.sha256))  # first: it has a thread of its own
+            try:
+                terms = known or await self._fresh(image, key, cache, account)
+                await looking
+            finally:
+                looking.cancel()
+        return terms
+
+    async def _fresh(self, image: Image, key: str, cache: TermsCache, account: Account) -> TextTerms:
+        """Return the single term of a picture, encoded now and kept under `key`."""
+        terms = single_term(IMAGE_TERM, await self._images.submit(image, account.due))
         cache.put(key, terms)
         return terms
 
@@ -169,13 +211,13 @@ class Embedder:
         async with self._pictures.decoded(data, "image") as image:
             return single_term(IMAGE_TERM, await self.encode_picture(image))
 
-    async def encode_picture(self, image: Image) -> Vectors:
+    async def encode_picture(self, image: Image, due: float = math.inf) -> Vectors:
         """Return the vector of a picture, `(d,) float32`, encoded now."""
-        return await self._images.submit(image)
+        return await self._images.submit(image, due)
 
     async def close(self) -> None:
         """Answer what was admitted and end the worker threads."""
-        await asyncio.gather(self._texts.close(), self._images.close())
+        await asyncio.gather(self._texts.close(), self._images.close(), self.instances.close())
 
 
 async def _ask(cache: TermsCache, key: str, account: Account) -> TextTerms | None:

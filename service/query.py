@@ -14,6 +14,7 @@ from service.errors import InvalidRequestError
 Filter = Mapping[str, JsonValue]
 EntityLinking = Literal["auto", "off", "strict"]
 Mode = Literal["hybrid", "vector", "lexical"]
+InstancesMode = Literal["auto", "off", "all"]
 
 MOST_PARTS = 16
 """Parts one query may have."""
@@ -124,6 +125,8 @@ class Query:
         collapse: A field of which every value has one hit, the first: colour variants of one product, say.
         rerank: What to make of its category; None: nothing.
         diversity: From 0, hits by relevance alone, to 1, each hit as unlike those before it as can be.
+        instances: Whether each product in its picture is searched for by itself, too: unless one fills it (auto), no
+            (off), or in any case (all).
     """
 
     parts: tuple[Part, ...]
@@ -141,6 +144,7 @@ class Query:
     collapse: str | None = None
     diversity: float = 0.0
     rerank: Rerank | None = None
+    instances: InstancesMode = "off"
 
     def __post_init__(self) -> None:
         if not self.parts and not self.narrowed:
@@ -161,6 +165,9 @@ class Query:
         if self.mode != "hybrid" and self.lexical_weight is not None:
             msg = f"In {self.mode} mode there is nothing to weigh."
             raise InvalidRequestError(msg, path="lexical_weight")
+        if self.instances != "off" and sum(_wanted_picture(part) for part in self.parts) != 1:
+            msg = "Products are looked for in one picture: give one, with a weight above zero."
+            raise InvalidRequestError(msg, path="instances")
 
     @property
     def narrowed(self) -> bool:
@@ -178,3 +185,7 @@ class Query:
     def texts(self) -> tuple[TextPart, ...]:
         """The parts that are words."""
         return tuple(part for part in self.parts if isinstance(part, TextPart))
+
+
+def _wanted_picture(part: Part) -> bool:
+    return isinstance(part, PicturePart) and part.weight > 0

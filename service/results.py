@@ -91,15 +91,19 @@ class Results:
         return None if head is None else Computed(head, keep=True)
 
 
-def key_of(served: Served, query: Query, fields: Sequence[str] | None) -> str | None:
-    """Return the key of the answer that `served` gives to `query`; None where it must not be kept."""
+def key_of(served: Served, query: Query, fields: Sequence[str] | None, finder: str = "") -> str | None:
+    """Return the key of the answer that `served` gives to `query`; None where it must not be kept.
+
+    `finder` is the fingerprint of what finds products in pictures.
+    """
     parts = [_looked_for(part) for part in query.parts]
     if None in parts:
         return None
     asked = {field.name: getattr(query, field.name) for field in dataclasses.fields(query)}
     asked |= {"parts": parts, "exclude": sorted(query.exclude), "fields": fields}
     # The slower library: a filter may hold numbers and characters that no answer can, and is refused for it later.
-    stated = [release(), served.state, served.encoder.fingerprint, asked]
+    seeing = finder if query.instances != "off" else ""
+    stated = [release(), served.state, served.encoder.fingerprint, seeing, asked]
     text = json.dumps(stated, sort_keys=True, default=dataclasses.asdict)
     return f"catalens:answer:{hashlib.sha256(text.encode()).hexdigest()}"
 

@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from indexer.asking import NO_ROW
 from indexer.fields import Column, CountedColumn, IdColumn, KeywordColumn, Mask
 from indexer.manifest import FusionWeights
 from indexer.ranking import MIN_CANDIDATES, OVERSAMPLE, FilterStrategy, Scored, Words, score
@@ -81,6 +82,15 @@ class Retrieved:
     strategy: FilterStrategy
     rank_s: float
     reranked: Reranked | None = None
+
+
+def likeness(bundle: Searchable, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the cosine of each of the unit `vectors (n, d)` and the catalogue picture nearest to it, `(n,)`, or -1."""
+    if not len(bundle.image_rows):
+        return np.full(len(vectors), -1, np.float32)
+    index, width = bundle.indexes["image"], bundle.widths["image"]
+    scores, rows = index.search(np.ascontiguousarray(vectors, np.float32), 1, width=width)
+    return np.where(rows[:, 0] == NO_ROW, np.float32(-1), scores[:, 0])
 
 
 def resolve(served: Served, query: Query) -> Wanted:

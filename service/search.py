@@ -10,24 +10,25 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 import structlog
 
-from indexer.ranking import FilterStrategy
 from indexer.searchable import narrowed
 from indexer.suggest import Suggestions
 from service import tracing
-from service.categorise import Guess, Reranked, category_of
-from service.embed import Account, Embedder, kind_of
-from service.errors import DeadlineError, InvalidRequestError, ServiceError
-from service.facets import Facet
-from service.mixture import Mixture, mix
+from service.answer import Answer, Timings
+from service.categorise import Guess, category_of
+from service.embed import Account, Embedder, kind_of, together
+from service.errors import DeadlineError, ServiceError
+from service.instances import INSTANCES, OFF, Look, Products
+from service.looking import answers, mixed, mixtures, products, undecided
+from service.mixture import EncodedPart, Mixture
 from service.pools import BoundedPool, InPlace
 from service.pressure import RERANK, WIDTH, Level, Pressure
 from service.query import Query
-from service.retrieve import EVERYTHING, Found, Retrieved, Wanted, resolve, retrieve
+from service.retrieve import EVERYTHING, Retrieved, Wanted, resolve, retrieve
 from service.served import Served
 from service.telemetry import Metrics
 from service.understand import LinkedEntity
@@ -40,54 +41,6 @@ _COMPARED_AT_ONCE: Final = 4  # answers
 RECENT: Final = 32  # queries that a new bundle is warmed with
 
 _log = structlog.stdlib.get_logger("catalens.search")
-
-
-@dataclass(frozen=True, slots=True)
-class Timings:
-    """Milliseconds of each stage.
-
-    Attributes:
-        decode: Fetching and decoding the slowest picture.
-        encode: Reading entities and encoding, without `decode`.
-        filter: Finding out which products the filter admits.
-        retrieve: Finding and scoring candidates.
-        rank: Ordering them, counting facets, reading the hits' products, and explaining their scores.
-        total: Everything.
-    """
-
-    total: float
-    decode: float
-    encode: float
-    filter: float
-    retrieve: float
-    rank: float
-
-    def by_stage(self) -> dict[str, float]:
-        """Return them by name."""
-        return {
-            "total": self.total,
-            "decode": self.decode,
-            "encode": self.encode,
-            "filter": self.filter,
-            "retrieve": self.retrieve,
-            "rank": self.rank,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a search found, and from what it was computed."""
-
-    query: Query
-    hits: tuple[Found, ...]
-    links: tuple[LinkedEntity, ...]
-    found: int
-    facets: tuple[Facet, ...]
-    strategy: FilterStrategy
-    reranked: Reranked | None
-    served: Served
-    timings: Timings
-    degraded: tuple[str, ...]
 
 
 class SearchEngine:
@@ -116,6 +69,7 @@ class SearchEngine:
     ) -> None:
         self._versions = versions
         self._embedder = embedder
+        self._instances = embedder.instances
         self._ranking = ranking
         self._retrieving = InPlace(ranking, _IN_PLACE_S)
         self._pressure = pressure
@@ -134,6 +88,11 @@ class SearchEngine:
     def lacking(self) -> frozenset[str]:
         """What those answers go without at present."""
         return self._versions.primary.lacking
+
+    @property
+    def finder(self) -> str:
+        """The fingerprint of what finds products in pictures; empty: nothing does."""
+        return self._instances.fingerprint
 
     @property
     def refused(self) -> bool:
@@ -195,12 +154,14 @@ class SearchEngine:
     async def rehearse(self, query: Query, served: Served) -> Answer:
         """Return what `served` answers, beside everyone else's answers: uncounted, and never in anyone's way.
 
+        Pictures are searched for as a whole only.
+
         Raises:
             ServiceError: as `search`.
         """
         async with asyncio.timeout(self._timeout_s):
             with tracing.aside():
-                return await self._search(query, served, Account())
+                return await self._search(replace(query, instances=OFF), served, Account())
 
     async def classify(self, query: Query, due: float = math.inf) -> tuple[Guess | None, Served]:
         """Return the category that a query is of, None where the catalogue has none to tell, and who says so.
@@ -211,7 +172,7 @@ class SearchEngine:
         served = self.served
         async with self._in_time(due) as account:
             links = await self._read(query, served)
-            mixture = await self._mixture(query, links, served, account)
+            mixture = mixed(await self._parts(query, links, served, account))
             return await self._ranking.run(category_of, served.bundle, query, mixture, links), served
 
     @asynccontextmanager
@@ -258,6 +219,8 @@ class SearchEngine:
             seconds=answer.timings.total / 1000,
         )
         tracing.note(bundle=bundle, model=model, found=answer.found, degraded=answer.degraded)
+        if answer.instances is not None:
+            tracing.note(instances=len(answer.instances))
         if answer.query.texts and len(answer.query.texts) == len(answer.query.parts):
             self.recent.append(answer.query)
         for part in answer.degraded:
@@ -274,19 +237,27 @@ class SearchEngine:
         filtered = time.perf_counter()
         tracing.stage("encode")
         links = await self._read(query, served)
-        mixture = await self._mixture(query, links, served, account)
+        look = self._instances.look(query, account.due)
+        parts = await self._parts(query, links, served, account, look)
+        found = await self._products(look, parts, served)
+        wishes = [mixed(parts), *mixtures(parts, look, self._instances, found or ())]
         encoded = time.perf_counter()
         tracing.stage("retrieve")
-        retrieved = await self._retrieve(served, query, wanted, mixture, links)
+        retrieved, *others = await together(
+            [self._retrieve(served, query, wanted, mixture, links) for mixture in wishes]
+        )
         ended = time.perf_counter()
-        tracing.last_stage("rank", retrieved.rank_s)
+        rank_s = max(one.rank_s for one in (retrieved, *others))
+        tracing.last_stage("rank", rank_s)
+        detect_s = 0.0 if look is None else look.took_s
         timings = Timings(
             total=_ms(ended - began),
             decode=_ms(account.decode_s),
+            detect=_ms(detect_s),
             filter=_ms(filtered - began),
-            encode=_ms(encoded - filtered - account.decode_s),
-            retrieve=_ms(ended - encoded - retrieved.rank_s),
-            rank=_ms(retrieved.rank_s),
+            encode=_ms(encoded - filtered - account.decode_s - detect_s),
+            retrieve=_ms(ended - encoded - rank_s),
+            rank=_ms(rank_s),
         )
         return Answer(
             query=query,
@@ -299,6 +270,7 @@ class SearchEngine:
             served=served,
             timings=timings,
             degraded=tuple(sorted(account.degraded)),
+            instances=answers(found, others),
         )
 
     async def _retrieve(
@@ -323,19 +295,34 @@ class SearchEngine:
         if level >= Level.NARROW and query.parts and any(width for width in served.bundle.widths.values()):
             served = replace(served, bundle=narrowed(served.bundle))
             account.degraded.add(WIDTH)
+        if self._instances.lacks(query) or (level >= Level.NO_RERANK and self._instances.can(query)):
+            query = replace(query, instances=OFF)
+            account.degraded.add(INSTANCES)
         return query, served
 
-    async def _mixture(
-        self, query: Query, links: Sequence[LinkedEntity], served: Served, account: Account
-    ) -> Mixture | None:
-        """Return what to look for; None where all products are wanted, or words are matched as words alone."""
+    async def _parts(
+        self,
+        query: Query,
+        links: Sequence[LinkedEntity],
+        served: Served,
+        account: Account,
+        look: Look | None = None,
+    ) -> list[EncodedPart]:
+        """Return the parts of a query as vectors; none where words are matched as words alone."""
         if not query.parts or query.mode == "lexical":
-            return None
-        mixture = mix(await self._embedder.encode(query, links, served, account))
-        if mixture is None:
-            msg = "The parts cancel each other out: nothing is left to look for."
-            raise InvalidRequestError(msg, path="query")
-        return mixture
+            return []
+        parts = await self._embedder.encode(query, links, served, account, look)
+        if look is not None and look.failed:
+            account.degraded.add(INSTANCES)
+        return parts
+
+    async def _products(self, look: Look | None, parts: Sequence[EncodedPart], served: Served) -> Products | None:
+        """Return the products to be searched for; None where the picture was not looked into."""
+        if look is None or not undecided(look):
+            return None if look is None else look.found
+        if served.elsewhere is not None:
+            return await self._ranking.run(products, served.bundle, look, parts)
+        return await self._retrieving.run((served.bundle_id, "alike"), products, served.bundle, look, parts)
 
     async def _read(self, query: Query, served: Served) -> list[LinkedEntity]:
         if sum(len(part.text) for part in query.texts) <= _READ_AT_ONCE:

@@ -173,6 +173,14 @@ class Settings(BaseSettings):
     most_wait_ms: Positive = Field(
         2_000, description="A search that would wait longer is refused (503); from a quarter of it on, less is done."
     )
+    instances: str = Field(
+        "auto",
+        min_length=1,
+        description="What finds the products in pictures: a folder with detector/ and head/, off, or auto: what comes "
+        "with the package, if it does.",
+    )
+    instance_confidence: Share = Field(0.5, description="How sure a product in a picture must be, 0 to 1.")
+    most_instances: int = Field(8, gt=0, le=32, description="Most products of one picture that are searched for.")
     max_waiting: Positive = Field(256, description="Most requests waiting at one stage; more are refused (503).")
 
     redis_url: Annotated[SecretStr, AfterValidator(_redis_scheme)] | None = Field(

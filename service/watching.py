@@ -15,8 +15,8 @@ from typing import Final
 
 import numpy as np
 
+from service.answer import Answer
 from service.errors import DeadlineError, ServiceError
-from service.search import Answer
 from service.settings import Settings
 
 _KEPT: Final = 4_000  # searches remembered of a bundle
@@ -81,9 +81,9 @@ class Signals:
         self._searches: dict[str, deque[_Search]] = {}
 
     def answered(self, bundle: str, answer: Answer) -> None:
-        """Take note of an answer: what it found, and how long its index took, without encoding and pictures."""
+        """Take note of an answer: what it found, and how long one search of its index took."""
         timings = answer.timings
-        seconds = (timings.filter + timings.retrieve + timings.rank) / 1000
+        seconds = (timings.filter + timings.retrieve + timings.rank) / 1000 / answer.retrievals
         self.note(bundle, fruitless=not answer.found, seconds=seconds)
 
     def failed(self, bundle: str, error: Exception) -> None:

@@ -4,7 +4,7 @@ import json
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -236,6 +236,22 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
     Raises:
         ConfigError: the file cannot be read, or a key is unknown or does not hold what it should.
     """
+    config = read_config(path, overrides, TrainConfig)
+    local = path.parent / config.backbone
+    if (local / CONFIG_FILE).is_file():
+        return config.model_copy(update={"backbone": str(local)})
+    return config
+
+
+Kind = TypeVar("Kind", bound=BaseModel)
+
+
+def read_config(path: Path, overrides: Sequence[str], kind: type[Kind]) -> Kind:
+    """Return the TOML file `path` as a `kind`, with `section.key=value` overrides applied in order.
+
+    Raises:
+        ConfigError: the file cannot be read, or a key is unknown or does not hold what it should.
+    """
     try:
         tree: dict[str, object] = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -245,15 +261,11 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
     for override in overrides:
         _apply(tree, override)
     try:
-        config = TrainConfig.model_validate(tree)
+        return kind.model_validate(tree)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
         raise ConfigError(f"{path}: {key}: {first['msg']}") from error
-    local = path.parent / config.backbone
-    if (local / CONFIG_FILE).is_file():
-        return config.model_copy(update={"backbone": str(local)})
-    return config
 
 
 def _apply(tree: dict[str, object], override: str) -> None:

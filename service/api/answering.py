@@ -32,7 +32,8 @@ KEPT_HEADER: Final = "x-cache"
 _PATH: Final = "/v1/search"
 _VISITOR: Final = VISITOR_HEADER.lower().encode()
 _LARGEST_BODY: Final = 16 << 10
-_STAGES: Final = ("decode", "encode", "filter", "retrieve", "rank")
+_STAGES: Final = ("decode", "detect", "encode", "filter", "retrieve", "rank")
+_NO_STAGES: Final = orjson.dumps(dict.fromkeys(_STAGES, 0.0))[1:]
 
 _Key = tuple[bytes, bytes]
 _Kept = tuple[str, bytes]
@@ -77,7 +78,7 @@ async def answered(
         return Computed(head, keep=not answer.degraded and answer.served.state == served.state)
 
     served = version.served
-    key = key_of(served, query, fields) if not version.lacking else None
+    key = key_of(served, query, fields, state["engine"].finder) if not version.lacking else None
     if key is None:
         computed, known = await while_connected(request, compute()), False
     else:
@@ -153,7 +154,7 @@ class Repeats:
 
 
 async def _send(head: bytes, total_ms: float, send: Send) -> None:
-    body = b'%b{"total":%.3f,"decode":0.0,"encode":0.0,"filter":0.0,"retrieve":0.0,"rank":0.0}}' % (head, total_ms)
+    body = b'%b{"total":%.3f,%b}' % (head, total_ms, _NO_STAGES)
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", b"%d" % len(body)),

@@ -19,6 +19,13 @@ SEARCH_REQUESTS: Final[list[Any]] = [
         "sort": ["price:asc"],
         "collapse": "group",
     },
+    {
+        "image": {
+            "data": "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGM4oaEBAALUARkFUI+kAAAAAElFTkSuQmCC"
+        },
+        "instances": "all",
+        "limit": 5,
+    },
 ]
 
 PRODUCTS_REQUESTS: Final[list[Any]] = [
@@ -63,6 +70,7 @@ SEARCH_RESPONSE: Final = {
             },
         }
     ],
+    "instances": None,
     "linked_entities": [
         {
             "query": 0,
@@ -96,9 +104,48 @@ SEARCH_RESPONSE: Final = {
     "limit": 10,
     "offset": 0,
     "index": _INDEX,
-    "timings_ms": {"total": 14.2, "decode": 0.0, "encode": 11.9, "filter": 0.1, "retrieve": 1.4, "rank": 0.5},
+    "timings_ms": {
+        "total": 14.2,
+        "decode": 0.0,
+        "detect": 0.0,
+        "encode": 11.9,
+        "filter": 0.1,
+        "retrieve": 1.4,
+        "rank": 0.5,
+    },
     "degraded": [],
 }
+
+IMAGE_RESPONSE: Final = {
+    **SEARCH_RESPONSE,
+    "linked_entities": [],
+    "facets": {},
+    "instances": [
+        {
+            "box": [0.08, 0.12, 0.46, 0.93],
+            "confidence": 0.97,
+            "hits": [{"id": "10017413", "score": 0.871, "product": PRODUCT}],
+            "facets": {},
+            "filter_strategy": "none",
+            "rerank": None,
+            "found": 1,
+        },
+        {
+            "box": [0.55, 0.3, 0.9, 0.81],
+            "confidence": 0.91,
+            "hits": [],
+            "facets": {},
+            "filter_strategy": "none",
+            "rerank": None,
+            "found": 0,
+        },
+    ],
+    "hits": [{"id": "10017413", "score": 0.388, "product": PRODUCT}],
+    "filter_strategy": "none",
+    "timings_ms": {
+        "total": 118.4, "decode": 9.1, "detect": 62.5, "encode": 40.2, "filter": 0.0, "retrieve": 5.9, "rank": 0.7
+    },
+}  # fmt: skip
 
 PRODUCT_RESPONSE: Final = {"product": PRODUCT, "index": _INDEX}
 
@@ -169,10 +216,13 @@ BUNDLES_RESPONSE: Final = {
     "problem": None,
 }
 
-ExampleName = Literal["Bundles", "Classify", "Search", "Product", "Products", "Deleted", "Ready", "Suggest"]
+ExampleName = Literal[
+    "Bundles", "Classify", "Search", "SearchImage", "Product", "Products", "Deleted", "Ready", "Suggest"
+]
 ANSWERS: Final[dict[ExampleName, Any]] = {
     "Bundles": BUNDLES_RESPONSE,
     "Search": SEARCH_RESPONSE,
+    "SearchImage": IMAGE_RESPONSE,
     "Product": PRODUCT_RESPONSE,
     "Products": PRODUCTS_RESPONSE,
     "Classify": CLASSIFY_RESPONSE,

@@ -12,6 +12,7 @@ from indexer.publish import BundleStatus, Status
 from indexer.searchable import Searchable
 from indexer.suggest import Suggestions
 from models.product import Product
+from service.answer import Answer, InstanceAnswer
 from service.api.schemas import ProductField
 from service.api.views import (
     BundlesResponse,
@@ -22,6 +23,7 @@ from service.api.views import (
     FacetView,
     Hit,
     IndexView,
+    InstanceView,
     LinkedEntityView,
     ProductsResponse,
     ProductView,
@@ -41,7 +43,6 @@ from service.mixture import Term
 from service.problems import MOST_ERRORS, printable
 from service.readiness import Verdict
 from service.retrieve import Found
-from service.search import Answer
 from service.served import Served
 from service.telemetry import SERVER_TIMING, server_timing
 from service.understand import LinkedEntity
@@ -61,6 +62,7 @@ def search_view(answer: Answer, fields: Sequence[ProductField] | None = None) ->
     """Return a search's answer as the wire has it, its products restricted to `fields`."""
     return {
         "hits": [_hit(found, answer.served.bundle, fields) for found in answer.hits],
+        "instances": _instances(answer, fields),
         "linked_entities": [_link(link) for link in answer.links],
         "facets": {facet.field: _facet(facet) for facet in answer.facets},
         "filter_strategy": answer.strategy.value,
@@ -71,6 +73,25 @@ def search_view(answer: Answer, fields: Sequence[ProductField] | None = None) ->
         "index": index_view(answer.served),
         "degraded": list(answer.degraded),
         "timings_ms": cast("Timings", answer.timings.by_stage()),
+    }
+
+
+def _instances(answer: Answer, fields: Sequence[ProductField] | None) -> list[InstanceView] | None:
+    if answer.instances is None:
+        return None
+    return [_instance(instance, answer.served.bundle, fields) for instance in answer.instances]
+
+
+def _instance(instance: InstanceAnswer, bundle: Searchable, fields: Sequence[ProductField] | None) -> InstanceView:
+    retrieved = instance.retrieved
+    return {
+        "box": [round(side, _DECIMALS) for side in instance.detection.box],
+        "confidence": round(instance.detection.confidence, _DECIMALS),
+        "hits": [_hit(found, bundle, fields) for found in retrieved.hits],
+        "facets": {facet.field: _facet(facet) for facet in retrieved.facets},
+        "filter_strategy": retrieved.strategy.value,
+        "rerank": _rerank(retrieved.reranked),
+        "found": retrieved.found,
     }
 
 

@@ -21,6 +21,7 @@ from service.filters import column
 from service.query import (
     FacetField,
     Filter,
+    InstancesMode,
     Part,
     Picture,
     PictureData,
@@ -71,10 +72,16 @@ def _query(parts: Sequence[Part], asked: SearchRequest | ImageSearchForm) -> Que
         collapse=asked.collapse,
         diversity=asked.diversity,
         rerank=_rerank(asked.rerank),
+        instances=asked.instances or _looked_into(parts),
         limit=asked.limit,
         offset=asked.offset,
         explain=asked.explain,
     )
+
+
+def _looked_into(parts: Sequence[Part]) -> InstancesMode:
+    """Return whether a query that does not say so has its picture looked into: one that is a picture and no more."""
+    return "auto" if len(parts) == 1 and isinstance(parts[0], PicturePart) and parts[0].weight > 0 else "off"
 
 
 def to_classified(asked: ClassifyRequest) -> Query:

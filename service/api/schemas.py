@@ -6,7 +6,7 @@ from fastapi import UploadFile
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, Json, JsonValue, model_validator
 
 from models.product import clean_text
-from service.query import MOST_PARTS, EntityLinking, Mode
+from service.query import MOST_PARTS, EntityLinking, InstancesMode, Mode
 
 ProductField = Literal[
     "id", "title", "description", "brand", "category", "season", "composition", "price", "currency", "in_stock",
@@ -82,6 +82,13 @@ Collapse = Annotated[
 Diversity = Annotated[
     float,
     Field(ge=0, le=1, allow_inf_nan=False, description="0: by relevance alone; more: hits unlike those before them."),
+]
+Instances = Annotated[
+    InstancesMode | None,
+    Field(
+        description="Whether each product in the picture is searched for by itself, too: unless one fills it (auto), "
+        "in any case (all), or no (off). If absent: auto where the query is a picture and no more, else off."
+    ),
 ]
 BundleName = Annotated[
     str,
@@ -184,6 +191,7 @@ class SearchRequest(Request):
     collapse: Collapse = None
     diversity: Diversity = 0.0
     rerank: RerankRequest | None = None
+    instances: Instances = None
     limit: Limit = 20
     offset: Offset = 0
     fields: Fields | None = None
@@ -212,6 +220,7 @@ class ImageSearchForm(BaseModel):
     rerank: Json[RerankRequest] | None = Field(None, description='JSON, such as {"action": "filter"}.')
     collapse: Collapse = None
     diversity: Diversity = 0.0
+    instances: Instances = None
     limit: Limit = 20
     offset: Offset = 0
     fields: Fields | None = None

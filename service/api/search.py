@@ -36,7 +36,10 @@ async def search(request: Request, asked: SearchRequest, engine: Engine, due: Du
     summary="Search with a picture file",
     response_model=SearchResponse,
     dependencies=[Depends(form_only)],
-    responses={200: answered("Search", "Hits, best first."), **BODY_PROBLEMS},
+    responses={
+        200: answered("SearchImage", "Hits, best first, and those of each product in the picture."),
+        **BODY_PROBLEMS,
+    },
 )
 async def search_image(
     request: Request,
@@ -45,7 +48,7 @@ async def search_image(
     due: Due,
     visitor: Visitor = None,
 ) -> Response:
-    """Find products by a picture sent as a file, alone or weighed against words."""
+    """Find products by a picture sent as a file, alone or weighed against words; and each product in it by itself."""
     query = to_image_query(asked, await asked.image.read())
     return await answer_of(request, query, engine.choose(asked.bundle, visitor), due, asked.fields)
 

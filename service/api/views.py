@@ -123,6 +123,7 @@ class Timings(TypedDict):
 
     total: float
     decode: float
+    detect: float
     encode: float
     filter: float
     retrieve: float
@@ -160,10 +161,31 @@ class ClassifyResponse(TypedDict):
     index: "IndexView"
 
 
+class InstanceView(TypedDict):
+    """A product in the picture, and what was found for it by itself.
+
+    `box` is left, top, right and bottom, in 0 to 1 of the upright picture's width and height; `confidence`, 0 to 1,
+    that there is one product, just there.
+    """
+
+    box: list[float]
+    confidence: float
+    hits: list[Hit]
+    facets: dict[str, FacetView]
+    filter_strategy: Literal["none", "exact", "approximate"]
+    rerank: RerankView | None
+    found: int
+
+
 class SearchResponse(TypedDict):
-    """Hits, best first, and how they were found."""
+    """Hits, best first, and how they were found.
+
+    `instances` are the products in the picture, the surest first; none: what it shows is searched for as a whole;
+    null: it was not looked into. `hits` are those of the whole picture whatever they are.
+    """
 
     hits: list[Hit]
+    instances: list[InstanceView] | None
     linked_entities: list[LinkedEntityView]
     facets: dict[str, FacetView]
     filter_strategy: Literal["none", "exact", "approximate"]

@@ -1,5 +1,6 @@
 """What a visitor does in the storefront: real shop, real service, real browser."""
 
+import json
 import re
 
 import pytest
@@ -65,6 +66,18 @@ def test_a_picture_finds_its_product(visit, shop):
     expect(visit.page.locator(".weight")).to_have_count(0)
     visit.page.get_by_role("button", name="Remove the picture").click()
     expect(visit.page.locator("#hero")).to_be_visible()
+
+
+def test_the_bundled_detector_frames_the_products_of_a_photo(visit, shop):
+    scenes = [json.loads(line) for line in (shop.folder / "scenes.jsonl").read_text().splitlines()]
+    scene = max(scenes, key=lambda scene: len(scene["objects"]))
+    visit.open()
+    visit.give(shop.folder / scene["image"])
+    frames = visit.page.get_by_role("button", name=re.compile(r"^Product \d of \d$"))
+    expect(frames.nth(1)).to_be_visible()
+    frames.first.click()
+    expect(visit.page.locator("#results-title")).to_have_text(re.compile(r"^Results for product 1 of \d$"))
+    assert len(visit.ids()) == 24
 
 
 DROP = """async ([bytes, name, kind]) => {

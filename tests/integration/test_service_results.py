@@ -55,7 +55,7 @@ def sent(client, body, path="/v1/search"):
     answer = client.post(path, content=body, headers=JSON)
     assert answer.status_code == 200, answer.text
     content = answer.json()
-    assert set(content.pop("timings_ms")) == {"total", "decode", "encode", "filter", "retrieve", "rank"}
+    assert set(content.pop("timings_ms")) == {"total", "decode", "detect", "encode", "filter", "retrieve", "rank"}
     assert "total;dur=" in answer.headers["server-timing"]
     return answer.headers["x-cache"] == "hit", content
 
@@ -140,7 +140,8 @@ def test_similar_products_are_kept_too(keeping):
 
 # What matters
 
-# For each field of a request, what makes another one of BASE. None: it names what answers, and not what is asked.
+# For each field of a request, what makes another one of BASE. None: it names what answers, and not what is asked; or it
+# is about pictures, see test_service_instances.py.
 CHANGES = {
     "q": ["blue mug", "red mugs"],
     "image": [{"data": "PICTURE"}],
@@ -159,6 +160,7 @@ CHANGES = {
     "offset": [1, 5],
     "fields": [["id"], ["id", "title"]],
     "explain": [True],
+    "instances": None,
     "bundle": None,
 }  # fmt: skip
 

@@ -109,6 +109,7 @@ def test_the_documented_examples_are_true(client):
     forms = {
         "Classify": ClassifyResponse,
         "Search": SearchResponse,
+        "SearchImage": SearchResponse,
         "Product": ProductResponse,
         "Products": ProductsResponse,
         "Deleted": DeletedResponse,

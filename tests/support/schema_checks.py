@@ -26,7 +26,7 @@ _REASONS = re.compile(
     r"|Lexical search is for words|no query to find the category|the model knows no|The product has version"
     r"|white space|NUL character|surrogate|Invalid JSON|valid (dictionary|list|string|number|integer)"
     r"|should match pattern|should have at (most|least)|unknown field|(less|greater) than|Field required"
-    r"|is of the same product|cannot be read"
+    r"|is of the same product|cannot be read|Products are looked for in one picture"
 )
 _EXPECTED = frozenset({200, 204, 304, 401, 403, 404, 409, 413, 415, 422, 429, 503, 504})
 

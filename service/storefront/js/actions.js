@@ -16,6 +16,8 @@ import { text } from "./text.js";
 export function createActions(store, searching, address) {
   let pictures = 0;
   const ask = (/** @type {import("./state.js").Query} */ query) => store.set({ query, error: null });
+  const look = (/** @type {import("./state.js").Reference | null} */ reference) =>
+    store.set({ query: withReference(store.get().query, reference), chosen: null, error: null });
 
   return {
     /** Words as they are typed. */
@@ -34,7 +36,7 @@ export function createActions(store, searching, address) {
       searching.now();
     },
 
-    startAgain: () => store.set({ query: NO_QUERY, open: null, error: null }),
+    startAgain: () => store.set({ query: NO_QUERY, chosen: null, open: null, error: null }),
 
     /** The picture in `files`, if one is there; of several, the first. The last one given wins. */
     async givePicture(/** @type {Iterable<File>} */ files) {
@@ -47,10 +49,14 @@ export function createActions(store, searching, address) {
         return;
       }
       const reference = await readPicture(file);
-      if (turn === pictures) ask(withReference(store.get().query, reference));
+      if (turn === pictures) look(reference);
     },
 
-    removeReference: () => ask(withReference(store.get().query, null)),
+    removeReference: () => look(null),
+
+    /** Show what was found for one product of the picture; null: for all of it. */
+    choose: (/** @type {number | null} */ chosen) => store.set({ chosen }),
+
     weigh: (/** @type {number} */ weight) => ask({ ...store.get().query, weight }),
     drop: (/** @type {import("./state.js").Dropped} */ entity) => ask(withoutEntity(store.get().query, entity)),
     useAgain: (/** @type {string} */ group) => ask(withEntityBack(store.get().query, group)),
@@ -58,7 +64,7 @@ export function createActions(store, searching, address) {
     /** More like the product that `known` describes. */
     like(/** @type {import("./api.js").Product} */ known) {
       const products = { ...store.get().products, [known.id]: known };
-      store.set({ products, query: likeProduct(known.id), open: null, error: null });
+      store.set({ products, query: likeProduct(known.id), chosen: null, open: null, error: null });
     },
 
     /** Show a product in full; `why`: its explanation first. */

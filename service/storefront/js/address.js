@@ -10,21 +10,23 @@ import { EVEN, NO_QUERY, isEmpty, isMixed } from "./state.js";
 /**
  * @param {Query} query
  * @param {string | null} open id of the product shown in full
+ * @param {number | null} [chosen] the product of the picture whose hits are shown, from 0
  * @returns {string} the search part of the address, empty or with its question mark
  */
-export function toAddress(query, open) {
+export function toAddress(query, open, chosen = null) {
   const asked = new URLSearchParams();
   if (query.q.trim()) asked.set("q", query.q.trim());
   if (query.reference?.kind === "product") asked.set("like", query.reference.id);
   if (isMixed(query) && query.weight !== EVEN) asked.set("weight", `${query.weight}`);
   for (const { group, surface } of query.dropped) asked.append("without", `${group}:${surface}`);
+  if (query.reference?.kind === "picture" && chosen !== null) asked.set("instance", `${chosen + 1}`);
   if (open !== null) asked.set("product", open);
   return asked.size ? `?${asked}` : "";
 }
 
 /**
  * @param {string} address as toAddress writes it; what makes no sense is left out
- * @returns {{query: Query, open: string | null}}
+ * @returns {{query: Query, open: string | null, chosen: number | null}}
  */
 export function fromAddress(address) {
   const asked = new URLSearchParams(address);
@@ -41,7 +43,9 @@ export function fromAddress(address) {
     weight: weight >= 0 && weight <= 1 ? weight : EVEN,
     dropped,
   };
-  return { query: isEmpty(query) ? NO_QUERY : query, open: asked.get("product") };
+  const instance = Number.parseInt(asked.get("instance") ?? "", 10);
+  const chosen = instance >= 1 ? instance - 1 : null;
+  return { query: isEmpty(query) ? NO_QUERY : query, open: asked.get("product"), chosen };
 }
 
 /**
@@ -57,20 +61,20 @@ export function keepAddress(store) {
   let restoring = false;
 
   function write(/** @type {boolean} */ step) {
-    const { query, open } = store.get();
+    const { query, open, chosen } = store.get();
     const opened = open !== null && (step || history.state?.opened === true);
     const entry = /** @type {const} */ ([{ picture: pictures.keyOf(query.reference), opened }, ""]);
-    const address = toAddress(query, open) || location.pathname;
+    const address = toAddress(query, open, chosen) || location.pathname;
     if (step) history.pushState(...entry, address);
     else history.replaceState(...entry, address);
   }
 
   function restore() {
-    const { query, open } = fromAddress(location.search);
+    const { query, open, chosen } = fromAddress(location.search);
     const now = store.get().query;
     const asked = { ...query, reference: pictures.get(history.state?.picture) ?? query.reference };
     restoring = true;
-    store.set({ open, ...(sameSearch(asked, now) ? {} : { query: asked }) });
+    store.set({ open, chosen, ...(sameSearch(asked, now) ? {} : { query: asked }) });
     restoring = false;
     settled = true;
   }
@@ -91,6 +95,14 @@ export function keepAddress(store) {
       if (restoring) return;
       if (open === null && history.state?.opened) history.back();
       else write(open !== null);
+    },
+  );
+  store.watch(
+    (state) => state.chosen,
+    (_, before) => {
+      const { query, answered } = store.get();
+      if (restoring || query !== answered) return; // a new search has a step of its own
+      write(true);
     },
   );
   addEventListener("popstate", restore);

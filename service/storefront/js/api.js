@@ -19,8 +19,14 @@ import { isMixed } from "./state.js";
  * }} LinkedEntity
  */
 /**
+ * A product in the picture: `box` is left, top, right and bottom as shares of its width and height.
+ *
+ * @typedef {{box: [number, number, number, number], confidence: number, hits: Hit[], found: number}} Instance
+ */
+/**
  * @typedef {{
- *   hits: Hit[], linked_entities: LinkedEntity[], found: number, limit: number, offset: number,
+ *   hits: Hit[], instances?: Instance[] | null, linked_entities: LinkedEntity[], found: number, limit: number,
+ *   offset: number,
  *   index: {bundle: string, model: string}, timings_ms: Record<string, number>, degraded: string[],
  * }} Answer
  */
@@ -116,6 +122,7 @@ function searchWithPicture(query, picture, { limit, offset, signal }) {
   form.set("limit", `${limit}`);
   form.set("offset", `${offset}`);
   form.set("explain", "true");
+  form.set("instances", "auto");
   return request("v1/search/image", { method: "POST", body: form, signal });
 }
 

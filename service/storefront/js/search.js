@@ -3,6 +3,7 @@
 
 import { ApiError, browse, search } from "./api.js";
 import { BROWSE_LIMIT, BROWSE_OFFSETS, BROWSE_WORDS, exampleSearches, varied } from "./browse.js";
+import { longestOf, withNextPage } from "./instances.js";
 import { isEmpty } from "./state.js";
 
 /** @typedef {import("./state.js").State} State */
@@ -60,7 +61,7 @@ export function startSearching(store) {
 export function nextOffset(/** @type {import("./api.js").Answer | null} */ answer) {
   if (!answer) return null;
   const next = answer.offset + answer.limit;
-  return next < answer.found && next <= DEEPEST_OFFSET ? next : null;
+  return next < longestOf(answer) && next <= DEEPEST_OFFSET ? next : null;
 }
 
 /**
@@ -123,7 +124,8 @@ async function showMore(store, signal) {
   store.set({ loadingMore: true, error: null });
   try {
     const page = withoutItself(query, await patiently(() => search(query, { limit: PAGE, offset, signal }), signal));
-    store.set({ answer: { ...page, hits: joined(answer.hits, page.hits) }, loadingMore: false });
+    const hits = joined(answer.hits, page.hits);
+    store.set({ answer: { ...page, hits, instances: withNextPage(answer, page, joined) }, loadingMore: false });
   } catch (error) {
     if (signal.aborted) return;
     if (!(error instanceof ApiError)) throw error;

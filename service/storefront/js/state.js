@@ -1,6 +1,8 @@
 // What the page knows: the query as the user put it, and the answer as the service gave it. Pure functions
 // from one query to the next; no DOM, no network.
 
+import { hitsOf } from "./instances.js";
+
 /** @typedef {import("./api.js").Answer} Answer */
 /** @typedef {import("./api.js").ApiError} ApiError */
 /** @typedef {import("./api.js").Hit} Hit */
@@ -16,6 +18,7 @@
  *   query: Query,
  *   answer: Answer | null,
  *   answered: Query,
+ *   chosen: number | null,
  *   phase: Phase,
  *   error: ApiError | null,
  *   loadingMore: boolean,
@@ -39,6 +42,7 @@ export function initialState() {
     query: NO_QUERY,
     answer: null,
     answered: NO_QUERY,
+    chosen: null,
     phase: "idle",
     error: null,
     loadingMore: false,
@@ -76,7 +80,8 @@ export function showsFirstView({ query, answer, phase, browse }) {
  * @returns {readonly Hit[]}
  */
 export function shownHits(state) {
-  return (showsFirstView(state) ? state.browse?.hits : state.answer?.hits) ?? [];
+  if (showsFirstView(state)) return state.browse?.hits ?? [];
+  return state.answer ? hitsOf(state.answer, state.chosen) : [];
 }
 
 /**

@@ -25,6 +25,13 @@ export const text = {
   resultsLikeBoth: (/** @type {string} */ title, /** @type {string} */ q) => `Like ${title}, “${q}”`,
   resultsPicture: "Results for your picture",
   resultsPictureAnd: (/** @type {string} */ q) => `Results for your picture and “${q}”`,
+  resultsInstances: (/** @type {number} */ n) => `Results for all ${count.format(n)} products`,
+  resultsInstancesAnd: (/** @type {number} */ n, /** @type {string} */ q) =>
+    `Results for all ${count.format(n)} products and “${q}”`,
+  resultsInstance: (/** @type {number} */ n, /** @type {number} */ of) =>
+    `Results for product ${count.format(n)} of ${count.format(of)}`,
+  resultsInstanceAnd: (/** @type {number} */ n, /** @type {number} */ of, /** @type {string} */ q) =>
+    `Results for product ${count.format(n)} of ${count.format(of)} and “${q}”`,
   counted: (/** @type {number} */ shown, /** @type {number} */ found) =>
     `${count.format(shown)} of ${count.format(found)}`,
   announced: (/** @type {number} */ found, /** @type {string} */ about) =>
@@ -34,6 +41,14 @@ export const text = {
   loadingMore: "Loading…",
   thisProduct: "this product",
   yourPicture: "Your picture",
+
+  photoTitle: (/** @type {number} */ n) =>
+    n === 1 ? "One product found in your picture" : `${count.format(n)} products found in your picture`,
+  photoHint: "Choose one to see what is like it.",
+  photoOne: "What is in the frame is searched for.",
+  instance: (/** @type {number} */ n, /** @type {number} */ of) => `Product ${count.format(n)} of ${count.format(of)}`,
+  instanceNumber: (/** @type {number} */ n) => count.format(n),
+  wholePhoto: "Whole photo",
 
   moreLikeThis: "More like this",
   moreLike: (/** @type {string} */ title) => `more like ${title}`,

@@ -8,11 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from models import metrics
 from models.metrics import (
+    Difference,
+    Interval,
     Rankings,
     average_precision,
+    average_precision_at_k,
     bootstrap_interval,
+    intervals,
     mrr,
     ndcg_at_k,
     paired_bootstrap,
@@ -51,6 +54,7 @@ def naive_measures(listed, judged, k):
         "mrr": 1 / ranks[0] if ranks else 0.0,
         "ndcg": dcg / best if best else 0.0,
         "ap": sum(precisions) / len(relevant) if relevant else 0.0,
+        "ap@k": sum(p for p, r in zip(precisions, ranks, strict=True) if r <= k) / max(1, min(k, len(relevant))),
         "rank": float(ranks[0]) if ranks else math.inf,
     }
 
@@ -62,6 +66,7 @@ def all_measures(rankings, k):
         "mrr": mrr(rankings),
         "ndcg": ndcg_at_k(rankings, k),
         "ap": average_precision(rankings),
+        "ap@k": average_precision_at_k(rankings, k),
     }
 
 
@@ -99,6 +104,7 @@ def test_hand_worked_list():
     assert recall_at_k(rankings, 10) == pytest.approx([2 / 3])
     assert mrr(rankings) == [0.5]
     assert average_precision(rankings) == pytest.approx([(1 / 2 + 2 / 4) / 3])
+    assert average_precision_at_k(rankings, 2) == pytest.approx([(1 / 2) / 2])
     ideal = 3 + 2 / math.log2(3) + 1 / 2
     assert ndcg_at_k(rankings, 4) == pytest.approx([(3 / math.log2(3) + 1 / math.log2(5)) / ideal])
 
@@ -180,7 +186,7 @@ def test_bootstrap_of_proportions_agrees_with_the_binomial():
 def test_bootstrap_does_not_depend_on_chunking(monkeypatch):
     values = np.random.default_rng(0).random(30)
     whole = bootstrap_interval(values, 5, resamples=100)
-    monkeypatch.setattr(metrics, "_CHUNK_DRAWS", 64)
+    monkeypatch.setattr(intervals, "_CHUNK_DRAWS", 64)
     assert bootstrap_interval(values, 5, resamples=100) == whole
 
 
@@ -191,7 +197,7 @@ def test_wider_confidence_gives_a_wider_interval():
 
 
 def test_constant_values_have_an_interval_of_no_width():
-    assert bootstrap_interval([0.25] * 7) == metrics.Interval(0.25, 0.25, 0.25)
+    assert bootstrap_interval([0.25] * 7) == Interval(0.25, 0.25, 0.25)
 
 
 def test_coverage_of_the_interval():
@@ -217,7 +223,7 @@ def test_paired_differences_see_what_unpaired_intervals_cannot():
 
 def test_equal_systems_are_not_told_apart():
     values = np.random.default_rng(4).random(100)
-    assert paired_bootstrap(values, values) == metrics.Difference(0.0, 0.0, 0.0, 1.0)
+    assert paired_bootstrap(values, values) == Difference(0.0, 0.0, 0.0, 1.0)
     noise = np.random.default_rng(5).standard_normal(400)
     assert paired_bootstrap(noise - noise.mean(), np.zeros(400)).p_value > 0.8
 

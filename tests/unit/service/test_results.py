@@ -302,6 +302,7 @@ CHANGED = {
         Rerank(None, "demote", 0.7), Rerank(None, "filter", 0.7), Rerank("mug", "demote", 0.7),
         Rerank("None", "demote", 0.7), Rerank(None, "demote", 0.5),
     ],
+    "instances": [],  # those of words: there are none; see below
 }  # fmt: skip
 
 
@@ -321,6 +322,13 @@ def test_no_two_questions_have_the_same_key():
     keys += [key_of(served(state="bundle@e:8"), BASE, None), key_of(served(fingerprint="g"), BASE, None)]
     assert None not in keys
     assert len(set(keys)) == len(keys)
+
+
+def test_what_finds_products_in_pictures_is_in_the_key_where_they_are_looked_for():
+    asked = [Query((PICTURE,), instances=mode) for mode in ("off", "auto", "all")]
+    keys = [[key_of(served(), query, None, finder) for finder in ("one", "other")] for query in asked]
+    assert keys[0][0] == keys[0][1]
+    assert len({keys[0][0], *keys[1], *keys[2]}) == 5
 
 
 @pytest.mark.parametrize(

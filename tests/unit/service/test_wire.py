@@ -3,9 +3,9 @@
 import typing
 
 from models.product import Product
+from service.answer import Timings as Measured
 from service.api.schemas import ImageSearchForm, ProductField, SearchRequest
 from service.api.views import ProductView, Timings
-from service.search import Timings as Measured
 
 
 def test_the_fields_a_caller_may_choose_are_those_of_a_product():

@@ -1,6 +1,7 @@
 // What stands in the way of results: an error, no connection, a slow shop, nothing found. And the same for ears.
 
 import { byId, h, icon } from "../dom.js";
+import { foundOf } from "../instances.js";
 import { isEmpty, shownHits } from "../state.js";
 import { text } from "../text.js";
 import { heading } from "./results.js";
@@ -103,10 +104,23 @@ function notice({ title, role, detail, errors = [], requestId, buttons = [] }) {
   );
 }
 
+/** @param {State} state */
+function saidOf(state) {
+  const found = state.answer ? foundOf(state.answer, state.chosen) : 0;
+  return text.announced(found ?? shownHits(state).length, heading(state));
+}
+
 /** @param {import("../store.js").Store<State>} store */
 function announce(store) {
   const announcer = byId("announcer", HTMLElement);
   let timer = 0;
+  store.watch(
+    (state) => state.chosen,
+    () => {
+      clearTimeout(timer);
+      if (store.get().answer) announcer.textContent = saidOf(store.get());
+    },
+  );
   store.watch(
     (state) => state.answer,
     (answer, before) => {
@@ -114,8 +128,8 @@ function announce(store) {
       if (!answer) return;
       const isNextPage = before !== null && answer.offset > before.offset;
       const said = isNextPage
-        ? text.moreAnnounced(answer.hits.length)
-        : text.announced(answer.found, heading(store.get()));
+        ? text.moreAnnounced(shownHits(store.get()).length)
+        : saidOf(store.get());
       timer = setTimeout(() => (announcer.textContent = said), ANNOUNCE_MS);
     },
   );

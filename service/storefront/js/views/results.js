@@ -2,6 +2,7 @@
 
 import { toAddress } from "../address.js";
 import { byId, h } from "../dom.js";
+import { chosenOf, foundOf, instancesOf } from "../instances.js";
 import { nextOffset } from "../search.js";
 import { isEmpty, isMixed, shownHits, showsFirstView } from "../state.js";
 import { text } from "../text.js";
@@ -31,7 +32,9 @@ export function showResults(store, actions) {
     if (busy && hits.length === 0) grid.replaceChildren(...skeletons());
     else fill(grid, hits, (hit) => card(hit.product, facts(hit, state), actions));
     showHead(state, hits);
-    const beyond = !showsFirstView(state) && nextOffset(state.answer) !== null;
+    const found = state.answer && foundOf(state.answer, state.chosen);
+    const all = found !== null && hits.length >= found;
+    const beyond = !showsFirstView(state) && !all && nextOffset(state.answer) !== null;
     more.hidden = !beyond && !state.loadingMore;
     more.textContent = state.loadingMore ? text.loadingMore : text.showMore;
     more.setAttribute("aria-disabled", `${state.loadingMore}`);
@@ -44,7 +47,7 @@ export function showResults(store, actions) {
     const firstNew = grid.children.item(before)?.querySelector(".card-open");
     if (byKeyboard && firstNew instanceof HTMLElement) firstNew.focus();
   });
-  for (const part of /** @type {(keyof State)[]} */ (["answer", "browse", "phase", "loadingMore", "products"])) {
+  for (const part of /** @type {(keyof State)[]} */ (["answer", "chosen", "browse", "phase", "loadingMore", "products"])) {
     store.watch((state) => state[part], show);
   }
   store.watch(showsFirstView, show);
@@ -57,9 +60,21 @@ export function heading(state) {
   const query = state.answer ? state.answered : state.query;
   const { q, reference } = query;
   if (reference === null) return text.resultsFor(q.trim());
-  if (reference.kind === "picture") return isMixed(query) ? text.resultsPictureAnd(q.trim()) : text.resultsPicture;
+  if (reference.kind === "picture") return ofPicture(state, isMixed(query) ? q.trim() : "");
   const title = state.products[reference.id]?.title ?? text.thisProduct;
   return isMixed(query) ? text.resultsLikeBoth(title, q.trim()) : text.resultsLike(title);
+}
+
+/**
+ * @param {State} state
+ * @param {string} q the words beside the picture
+ */
+function ofPicture({ answer, chosen }, q) {
+  const place = chosenOf(answer, chosen);
+  const { length } = instancesOf(answer);
+  if (place !== null) return q ? text.resultsInstanceAnd(place + 1, length, q) : text.resultsInstance(place + 1, length);
+  if (length > 1) return q ? text.resultsInstancesAnd(length, q) : text.resultsInstances(length);
+  return q ? text.resultsPictureAnd(q) : text.resultsPicture;
 }
 
 /**
@@ -72,7 +87,8 @@ function showHead(state, hits) {
   const title = byId("results-title", HTMLElement);
   title.textContent = about;
   title.classList.toggle("sr", state.phase === "failed" && hits.length === 0);
-  const counts = !first && state.answer && hits.length ? text.counted(hits.length, state.answer.found) : "";
+  const found = !first && state.answer && hits.length ? foundOf(state.answer, state.chosen) : null;
+  const counts = found === null ? "" : text.counted(hits.length, found);
   byId("count", HTMLElement).textContent = counts;
   byId("hero", HTMLElement).hidden = !first;
   document.title = text.pageTitle(isEmpty(state.query) ? "" : state.query.q.trim() || about);

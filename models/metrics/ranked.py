@@ -1,4 +1,4 @@
-"""Retrieval measures and their bootstrap intervals, in plain numpy.
+"""Measures of ranked lists, in plain numpy.
 
 Every measure returns one value per judged query, so that means, intervals and paired comparisons are taken
 of the same numbers. A judged query counts even when nothing was returned for it, or nothing is relevant:
@@ -6,7 +6,7 @@ its value is zero. Ties are counted pessimistically: among equal scores the less
 so a constant scorer earns nothing. Producing scores is left to encoders and indexes.
 """
 
-from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -14,8 +14,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Values = NDArray[np.float64]
-
-_CHUNK_DRAWS = 4_000_000  # draws of a bootstrap held in memory at once: 32 MB of indices
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +152,17 @@ def average_precision(rankings: Rankings) -> Values:
     return _ratio((precision * hits).sum(axis=1), (rankings.ideal > 0).sum(axis=1))
 
 
+def average_precision_at_k(rankings: Rankings, k: int) -> Values:
+    """Return average precision among the first `k`, over at most `k` relevant items, `(nq,)`; their mean is mAP@k.
+
+    A list that begins with as many relevant items as it can hold is worth 1 (the mAP@k of landmark retrieval, Weyand
+    et al. 2020).
+    """
+    hits = _top(rankings, k) > 0
+    precision = hits.cumsum(axis=1) / np.arange(1, hits.shape[1] + 1)
+    return _ratio((precision * hits).sum(axis=1), np.minimum(k, (rankings.ideal > 0).sum(axis=1)))
+
+
 def _top(rankings: Rankings, k: int) -> Values:
     if k < 1:
         msg = f"k must be at least 1, not {k}"
@@ -171,135 +180,3 @@ def _ratio(part: NDArray[np.generic], whole: NDArray[np.generic]) -> Values:
     bottom = np.asarray(whole, dtype=np.float64)
     top = np.asarray(part, dtype=np.float64)
     return np.divide(top, bottom, out=np.zeros_like(bottom), where=bottom > 0)
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """A mean with its bootstrap percentile interval."""
-
-    mean: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """A paired difference of means `a - b`, its interval, and how easily chance alone would give it.
-
-    Attributes:
-        mean: mean of `a - b` over the queries.
-        low: lower end of the percentile interval.
-        high: upper end of the percentile interval.
-        p_value: two-sided; twice the share of resamples on the other side of zero, at most 1.
-    """
-
-    mean: float
-    low: float
-    high: float
-    p_value: float
-
-
-def bootstrap_interval(
-    values: ArrayLike, seed: int = 0, *, confidence: float = 0.95, resamples: int = 2_000
-) -> Interval:
-    """Return the mean of `values (n,)` and its percentile interval over resampled queries (Efron 1979).
-
-    Deterministic by `seed`.
-
-    Raises:
-        ValueError: `values` is empty, not one-dimensional or not finite; or a parameter is out of range.
-    """
-    v = _checked_values(values)
-    means = _resampled_means(v, seed, resamples)
-    low, high = _percentiles(means, confidence)
-    return Interval(float(v.mean()), low, high)
-
-
-def paired_bootstrap(
-    a: ArrayLike, b: ArrayLike, seed: int = 0, *, confidence: float = 0.95, resamples: int = 2_000
-) -> Difference:
-    """Compare two systems on the same queries: resample queries, not systems (Koehn 2004).
-
-    Args:
-        a: `(n,)` per-query values of one system.
-        b: `(n,)` per-query values of the other, in the same order of queries.
-        seed: of the resampling.
-        confidence: of the interval, in (0, 1).
-        resamples: how many.
-
-    Raises:
-        ValueError: as `bootstrap_interval`, or the two differ in length.
-    """
-    va, vb = _checked_values(a), _checked_values(b)
-    if len(va) != len(vb):
-        msg = f"paired values differ in length: {len(va)} and {len(vb)}"
-        raise ValueError(msg)
-    differences = va - vb
-    means = _resampled_means(differences, seed, resamples)
-    low, high = _percentiles(means, confidence)
-    # One is added above and below so that a finite number of resamples never claims certainty.
-    tail = 1 + min(int((means <= 0).sum()), int((means >= 0).sum()))
-    return Difference(float(differences.mean()), low, high, min(1.0, 2 * tail / (resamples + 1)))
-
-
-def _checked_values(values: ArrayLike) -> Values:
-    v = np.asarray(values, dtype=np.float64)
-    if v.ndim != 1 or not v.size or not np.isfinite(v).all():
-        msg = "values must be a non-empty, finite, one-dimensional array"
-        raise ValueError(msg)
-    return v
-
-
-def _resampled_means(values: Values, seed: int, resamples: int) -> Values:
-    if resamples < 1:
-        msg = f"resamples must be at least 1, not {resamples}"
-        raise ValueError(msg)
-    rng = np.random.default_rng(seed)
-    chunks = _chunk_sizes(resamples, max(1, _CHUNK_DRAWS // len(values)))
-    return np.concatenate([values[rng.integers(len(values), size=(c, len(values)))].mean(axis=1) for c in chunks])
-
-
-def _chunk_sizes(total: int, largest: int) -> Iterator[int]:
-    for start in range(0, total, largest):
-        yield min(largest, total - start)
-
-
-def _percentiles(means: Values, confidence: float) -> tuple[float, float]:
-    if not 0 < confidence < 1:
-        msg = f"confidence must lie between 0 and 1, not {confidence}"
-        raise ValueError(msg)
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(means, (tail, 1 - tail))
-    return float(low), float(high)
-
-
-@dataclass(frozen=True, slots=True)
-class F1Scores:
-    """F1 of decisions among classes, 2 right / (stated + true), averaged over the classes that truly occur.
-
-    Attributes:
-        macro: every class counts the same.
-        weighted: every class by how often it truly occurs.
-    """
-
-    macro: float
-    weighted: float
-
-
-def f1_scores(true: NDArray[np.integer], stated: NDArray[np.integer], classes: int) -> F1Scores:
-    """Return the F1 scores of `stated (n,)` classes, given the `true (n,)` ones, each in 0..classes-1.
-
-    Raises:
-        ValueError: shapes differ, there is nothing, or a class is none.
-    """
-    if true.shape != stated.shape or true.ndim != 1 or not len(true):
-        msg = f"true and stated must be (n,) with n >= 1, not {true.shape} and {stated.shape}"
-        raise ValueError(msg)
-    both = np.concatenate([true, stated])
-    if both.min() < 0 or both.max() >= classes:
-        msg = f"classes must lie in 0..{classes - 1}, not {both.min()}..{both.max()}"
-        raise ValueError(msg)
-    right = np.bincount(true[true == stated], minlength=classes)
-    occurs = np.bincount(true, minlength=classes)
-    scores = 2 * right / np.maximum(1, occurs + np.bincount(stated, minlength=classes))
-    return F1Scores(float(scores[occurs > 0].mean()), float((scores * occurs).sum() / occurs.sum()))
