@@ -21,6 +21,7 @@ import click
 from indexer.cli import DATA_DIR, DEVICE, ENCODER, JSON, PATH, load, one_line_on_failure, print_result
 from indexer.estimate_cli import estimate
 from indexer.evaluate_cli import evaluate
+from indexer.feed_cli import IGNORE, MAP, MAPPING, VARIANTS, inspect
 from indexer.inspect_cli import diff, export, verify
 from indexer.milvus_cli import milvus
 from indexer.publish_cli import BAR, GOLDEN, NEW_MODEL, gate_of, publish, rollback, status
@@ -39,20 +40,12 @@ _MAX_BAD_ROWS = click.option(
     metavar="N|N%|-1",
     help="Rows that may be rejected; -1: any number. With one more, nothing is written.",
 )
-_MAP = click.option(
-    "--map",
-    "mapping",
-    multiple=True,
-    metavar="FIELD=COLUMN",
-    help="Column that holds a product field, where the names differ.",
-)
-_IGNORE = click.option("--ignore-column", "ignore", multiple=True, metavar="COLUMN", help="Column to leave out.")
 _BUILD_FLAGS = (
     click.option(
         "--catalogue",
         type=PATH,
         required=True,
-        help="Feed (Parquet, JSONL, CSV, TSV, Merchant XML; text may be gzipped), or a folder with catalogue.*.",
+        help="Feed, or a folder with catalogue.*, a data set or HTML pages; docs/catalogue.md lists the formats.",
     ),
     DATA_DIR,
     ENCODER,
@@ -76,8 +69,10 @@ _BUILD_FLAGS = (
         help="What helps to build indexes: auto (a GPU if FAISS has one), cpu, or cuda.",
     ),
     _MAX_BAD_ROWS,
-    _MAP,
-    _IGNORE,
+    MAPPING,
+    MAP,
+    IGNORE,
+    VARIANTS,
     click.option("--image-root", type=PATH, help="Folder that picture paths start from.  [default: the feed's]"),
     click.option("--allow-outside", is_flag=True, help="Let picture paths lead out of that folder."),
     click.option(
@@ -216,8 +211,10 @@ def build(
 @main.command()
 @click.option("--catalogue", type=PATH, required=True, help="Feed in any format that `build` reads.")
 @click.option("--out", type=PATH, required=True, help="Parquet file to write, e.g. data/mine/catalogue.parquet.")
-@_MAP
-@_IGNORE
+@MAPPING
+@MAP
+@IGNORE
+@VARIANTS
 @click.option("--pictures", type=PATH, help="Parquet table with the pictures of the feed's products.")
 @click.option("--pictures-column", default="image_bytes", show_default=True, help="Its column of file bytes.")
 @click.option("--pictures-id", default="id", show_default=True, help="Its column of product ids.")
@@ -228,8 +225,10 @@ def convert(
     *,
     catalogue: Path,
     out: Path,
+    mapping_file: Path | None,
     mapping: tuple[str, ...],
     ignore: tuple[str, ...],
+    variants: bool,
     pictures: Path | None,
     pictures_column: str,
     pictures_id: str,
@@ -238,14 +237,13 @@ def convert(
     as_json: bool,
 ) -> None:
     """Write any feed as one self-contained Parquet feed, pictures included: what training reads."""
-    from indexer.catalogue import CatalogueOptions
     from indexer.convert import PictureTable
     from indexer.convert import convert as run
-    from indexer.flags import pairs
+    from indexer.feed_mapping import reading
     from indexer.rejects import BadRowLimit
 
     with one_line_on_failure():
-        options = CatalogueOptions(mapping=pairs("--map", mapping), ignore=frozenset(ignore))
+        options = reading(mapping_file, mapping, ignore, variants=variants)
         done = run(
             catalogue,
             out,
@@ -262,6 +260,7 @@ def convert(
 main.add_command(diff)
 main.add_command(evaluate)
 main.add_command(export)
+main.add_command(inspect)
 main.add_command(milvus)
 main.add_command(publish)
 main.add_command(rollback)

@@ -16,14 +16,17 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from indexer.catalogue_formats import CatalogueError, RawFeed, RawRow, RejectedRow, open_feed
+from indexer.catalogue_formats import CatalogueError, RawFeed, RawRow, RejectedRow
+from indexer.catalogue_open import find_feed, open_feed
 from indexer.catalogue_values import (
-    MERCHANT_COLUMNS,
     CellError,
+    apart_pictures,
+    is_merchant,
     merchant_row,
     parse_pictures,
     plain_row,
 )
+from indexer.plain_html import plain_text
 from models.product import Product, product_from_row
 
 __all__ = [
@@ -37,9 +40,8 @@ __all__ = [
     "UrlImage",
     "find_feed",
     "read_catalogue",
+    "read_feed",
 ]
-
-FEED_NAMES = tuple(f"catalogue.{suffix}" for suffix in ("parquet", "jsonl", "csv", "tsv", "xml"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,9 @@ class CatalogueOptions:
         image_root: folder that picture paths are relative to; None: the feed's own.
         allow_outside: whether picture paths may lead out of `image_root`.
         keep_without_images: whether a product keeps its place when a picture of it is missing or unusable.
+        defaults: product field -> what it is where a row states nothing for it.
+        html: product fields whose text is HTML, and becomes plain; those that a format always has so are known.
+        variants: whether each variant of a product is a product of its own, where the format tells them apart.
     """
 
     mapping: Mapping[str, str] = field(default_factory=dict)
@@ -94,22 +99,9 @@ class CatalogueOptions:
     image_root: Path | None = None
     allow_outside: bool = False
     keep_without_images: bool = False
-
-
-def find_feed(path: Path) -> Path:
-    """Return the feed that `path` names: the file itself, or `catalogue.<suffix>` in a folder.
-
-    Raises:
-        CatalogueError: there is no such file, or the folder holds none or several.
-    """
-    if not path.is_dir():
-        return path
-    found = [path / name for name in FEED_NAMES if (path / name).is_file()]
-    if len(found) != 1:
-        held = ", ".join(f.name for f in found) or "none"
-        msg = f"{path}: a folder must hold exactly one of {', '.join(FEED_NAMES)}; it holds {held}"
-        raise CatalogueError(msg)
-    return found[0]
+    defaults: Mapping[str, str | float | bool] = field(default_factory=dict)
+    html: frozenset[str] = frozenset()
+    variants: bool = False
 
 
 def read_catalogue(path: Path, options: CatalogueOptions | None = None) -> Iterator[CatalogueRow | RejectedRow]:
@@ -121,9 +113,18 @@ def read_catalogue(path: Path, options: CatalogueOptions | None = None) -> Itera
         CatalogueError: at once if the file is no catalogue; while reading if it breaks off.
     """
     chosen = options or CatalogueOptions()
-    feed = open_feed(find_feed(path))
-    _check_columns(path, feed, chosen)
-    return _read(feed, _RowReader(find_feed(path), feed.columns, chosen))
+    place = find_feed(path)
+    return read_feed(place, open_feed(place, variants=chosen.variants), chosen)
+
+
+def read_feed(path: Path, feed: RawFeed, options: CatalogueOptions) -> Iterator[CatalogueRow | RejectedRow]:
+    """Yield what `read_catalogue` does of a feed that is open; `path` is where it lies.
+
+    Raises:
+        CatalogueError: at once if a column that is needed is not there; while reading if the feed breaks off.
+    """
+    _check_columns(path, feed, options)
+    return _read(feed, _RowReader(path, feed, options))
 
 
 def _check_columns(path: Path, feed: RawFeed, options: CatalogueOptions) -> None:
@@ -134,8 +135,10 @@ def _check_columns(path: Path, feed: RawFeed, options: CatalogueOptions) -> None
     if feed.columns is None:
         return
     columns = set(feed.columns)
-    absent = sorted(set(options.mapping.values()) - columns)
+    absent = [] if feed.more_columns else sorted(set(options.mapping.values()) - columns)
     renamed = {name.strip().casefold().removeprefix("g:") for name in columns} | columns
+    if feed.named is not None:
+        renamed |= feed.named(dict.fromkeys(feed.columns, "")).keys()
     required = [f for f in ("id", "title") if options.mapping.get(f, f) not in columns | renamed]
     if absent or required:
         shown = ", ".join(repr(c)[:40] for c in feed.columns[:30])
@@ -151,21 +154,22 @@ def _read(feed: RawFeed, reader: "_RowReader") -> Iterator[CatalogueRow | Reject
 class _RowReader:
     """Turns raw rows into catalogue rows, remembering the ids it has seen."""
 
-    def __init__(self, path: Path, columns: tuple[str, ...] | None, options: CatalogueOptions) -> None:
+    def __init__(self, path: Path, feed: RawFeed, options: CatalogueOptions) -> None:
         self._options = options
-        self._root = Path(os.path.realpath(options.image_root or path.parent))
-        self._merchant = columns is not None and _is_merchant(columns)
-        self._columns = columns
+        self._root = Path(os.path.realpath(options.image_root or (path if path.is_dir() else path.parent)))
+        self._feed = feed
+        self._html = feed.html | options.html
+        self._defaults = plain_row(options.defaults)
         self._seen = _SeenIds()
 
     def read(self, raw: RawRow) -> CatalogueRow | RejectedRow:
         """Return the product of a raw row, or why there is none."""
         stated_id: str | None = None
         try:
-            row = self._named(raw.values)
+            row = apart_pictures(self._named(raw.values))
             stated_id = str(row["id"])[:256] if row.get("id") not in (None, "") else None
             pictures = row.pop("image_bytes", None)
-            row = plain_row(row)
+            row = {**self._defaults, **plain_row(row)}
             images = self._images(row, pictures)
             row["images"] = tuple(image.reference for image in images)
             product = product_from_row(row)
@@ -179,13 +183,19 @@ class _RowReader:
         return CatalogueRow(raw.row, product, images)
 
     def _named(self, values: Mapping[str, object]) -> dict[str, object]:
-        """Return the row under product field names: Merchant names, then the mapping of the options."""
+        """Return the row under product field names: those of its format, then the mapping of the options."""
         wanted = self._options.mapping
         kept = {n: v for n, v in values.items() if n and n not in self._options.ignore}
         mapped = {f: kept.pop(column) for f, column in wanted.items() if column in kept}
-        if self._merchant or (self._columns is None and _is_merchant(tuple(kept))):
+        if self._feed.named is not None:
+            kept = self._feed.named(kept)
+        elif self._feed.columns is None and is_merchant(kept):
             kept = merchant_row(kept)
-        return {**kept, **mapped}
+        row = {**kept, **mapped}
+        for name in self._html.intersection(row):
+            text = row[name]
+            row[name] = plain_text(text) if isinstance(text, str) else text
+        return row
 
     def _images(self, row: dict[str, object], pictures: object) -> tuple[ImageSource, ...]:
         try:
@@ -238,11 +248,6 @@ class _SeenIds:
             return False
         bucket.insert(place, digest)
         return True
-
-
-def _is_merchant(columns: tuple[str, ...]) -> bool:
-    names = {c.strip().casefold().removeprefix("g:").replace(" ", "_") for c in columns}
-    return not names.isdisjoint(MERCHANT_COLUMNS)
 
 
 def _embedded(pictures: object, references: list[str]) -> tuple[ImageSource, ...]:

@@ -1,17 +1,18 @@
 """Feed files to raw rows: Parquet, JSON lines, CSV and TSV, Google Merchant XML (RSS or Atom); gzip or not.
 
 Streams in bounded memory. A row that cannot be read is a `RejectedRow` and reading goes on behind it; a file
-that is no catalogue at all, or breaks off, is a `CatalogueError`. What the values mean is left to
-`indexer.catalogue`.
+that is no catalogue at all, or breaks off, is a `CatalogueError`. Telling formats apart is left to
+`indexer.catalogue_open`, what shops export to modules of their own, what the values mean to `indexer.catalogue`.
 """
 
 import csv
 import gzip
 import itertools
 import zlib
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import BinaryIO, cast
 from xml.etree.ElementTree import Element, ParseError
@@ -25,7 +26,7 @@ from defusedxml.ElementTree import iterparse
 MAX_LINE_BYTES = 64 * 2**20  # a JSON line or CSV line may carry pictures as base64
 MAX_LINES_PER_RECORD = 1_000  # of CSV; more means that a quotation mark was never closed
 PARQUET_BATCH = 256
-_DELIMITERS = ",;\t|"
+DELIMITERS = ",;\t|"
 _XML_ROWS = ("item", "entry")
 
 
@@ -67,41 +68,41 @@ class RawRow:
     line: int | None = None
 
 
+class FeedFormat(StrEnum):
+    """What a feed was written as."""
+
+    PARQUET = "Parquet"
+    JSON = "JSON"
+    TABLE = "CSV or TSV"
+    MERCHANT = "Google Merchant"
+    SHOPIFY = "Shopify product CSV"
+    WOOCOMMERCE = "WooCommerce product CSV"
+    JSON_LD = "schema.org JSON-LD"
+    PAGES = "folder of HTML pages with JSON-LD"
+    DATASETS = "Hugging Face datasets folder"
+
+
 @dataclass(frozen=True, slots=True)
 class RawFeed:
-    """The rows of an open feed, and the columns where the format states them up front."""
+    """An open feed.
+
+    Attributes:
+        rows: its records, each once.
+        columns: their names, where the format states them up front.
+        format: what it was written as.
+        named: turns the names of that format into ours; None: they are ours.
+        more_columns: whether rows may have columns beside `columns`, such as the options of a product.
+        html: product fields that hold HTML in that format.
+        left_out: counts the records that are no products to be found, by reason; grows while rows are read.
+    """
 
     rows: Iterator[RawRow | RejectedRow]
     columns: tuple[str, ...] | None
-
-
-def open_feed(path: Path) -> RawFeed:
-    """Open the feed at `path`; the format is told from its name, else from its first bytes.
-
-    Raises:
-        CatalogueError: missing, empty, unreadable or of no known format. Also raised by the returned rows,
-            when the file breaks off behind its beginning.
-    """
-    try:
-        with path.open("rb") as file:
-            head = file.read(4096)
-    except OSError as error:
-        msg = f"{path}: cannot be read: {error.strerror}"
-        raise CatalogueError(msg) from error
-    if not head:
-        msg = f"{path}: is empty"
-        raise CatalogueError(msg)
-    suffixes = [s.lower() for s in path.suffixes]
-    if head.startswith(b"PAR1") or suffixes[-1:] == [".parquet"]:
-        return _parquet(path)
-    if head.startswith(b"\x1f\x8b"):
-        with gzip.open(path) as unpacked:
-            head = _guarded(path, lambda: unpacked.read(4096))
-        suffixes = suffixes[:-1] if suffixes[-1:] == [".gz"] else suffixes
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
-        msg = f"{path}: is UTF-16 text: save it as UTF-8"
-        raise CatalogueError(msg)
-    return _text_feed(path, suffixes[-1] if suffixes else "", head.removeprefix(b"\xef\xbb\xbf").lstrip())
+    format: FeedFormat
+    named: Callable[[Mapping[str, object]], dict[str, object]] | None = None
+    more_columns: bool = False
+    html: frozenset[str] = frozenset()
+    left_out: Counter[str] = field(default_factory=Counter)
 
 
 def feed_length(path: Path) -> int | None:
@@ -112,31 +113,21 @@ def feed_length(path: Path) -> int | None:
         return None
 
 
-def _text_feed(path: Path, suffix: str, head: bytes) -> RawFeed:
-    if suffix in {".jsonl", ".ndjson"} or (suffix == ".json" and head.startswith(b"{")):
-        return RawFeed(_json_lines(path), None)
-    if suffix in {".csv", ".tsv", ".tab"}:
-        return _delimited(path, "\t" if suffix in {".tsv", ".tab"} else None)
-    if suffix in {".xml", ".rss", ".atom"} or head.startswith(b"<"):
-        return RawFeed(_xml(path), None)
-    if head.startswith(b"{"):
-        return RawFeed(_json_lines(path), None)
-    if b"\0" in head or suffix == ".json" or not any(d in head for d in _DELIMITERS.encode()):
-        msg = f"{path}: is no catalogue: expected Parquet, JSON lines, CSV, TSV or Merchant XML"
-        raise CatalogueError(msg)
-    return _delimited(path, None)
-
-
 # --- Parquet
 
 
-def _parquet(path: Path) -> RawFeed:
+def parquet_feed(path: Path) -> RawFeed:
+    """Open a Parquet file.
+
+    Raises:
+        CatalogueError: it cannot be read.
+    """
     try:
         file = pq.ParquetFile(path)
     except (OSError, pa.ArrowException) as error:
-        msg = f"{path}: not a readable Parquet file: {_one_line(error)}"
+        msg = f"{path}: not a readable Parquet file: {one_line(error)}"
         raise CatalogueError(msg) from error
-    return RawFeed(_parquet_rows(path, file), tuple(file.schema_arrow.names))
+    return RawFeed(_parquet_rows(path, file), tuple(file.schema_arrow.names), FeedFormat.PARQUET)
 
 
 def _parquet_rows(path: Path, file: pq.ParquetFile) -> Iterator[RawRow | RejectedRow]:
@@ -147,7 +138,7 @@ def _parquet_rows(path: Path, file: pq.ParquetFile) -> Iterator[RawRow | Rejecte
                 for at, number in zip(range(batch.num_rows), count, strict=False):
                     yield _parquet_row(batch, at, number)
     except (OSError, pa.ArrowException) as error:
-        msg = f"{path}: breaks off behind row {next(count) - 1}: {_one_line(error)}"
+        msg = f"{path}: breaks off behind row {next(count) - 1}: {one_line(error)}"
         raise CatalogueError(msg) from error
 
 
@@ -159,7 +150,7 @@ def _parquet_row(batch: pa.RecordBatch, at: int, number: int) -> RawRow | Reject
         except UnicodeDecodeError:
             return RejectedRow(number, name, "not valid UTF-8", _text_or_none(values.get("id")))
         except (ValueError, OverflowError, pa.ArrowException) as error:
-            return RejectedRow(number, name, f"unreadable value: {_one_line(error)}")
+            return RejectedRow(number, name, f"unreadable value: {one_line(error)}")
     return RawRow(number, values)
 
 
@@ -175,33 +166,40 @@ class _Line:
 
 def _lines(path: Path) -> Iterator[_Line]:
     """Yield the lines of a file, gzipped or not, without its byte order mark."""
-    with _open_unpacked(path) as file:
+    with open_unpacked(path) as file:
         for number in itertools.count(1):
-            content = _guarded(path, lambda: file.readline(MAX_LINE_BYTES))
+            content = guarded(path, lambda: file.readline(MAX_LINE_BYTES))
             if not content:
                 return
             cut = len(content) == MAX_LINE_BYTES and not content.endswith(b"\n")
             rest = content
             while rest and not rest.endswith(b"\n") and len(rest) == MAX_LINE_BYTES:
-                rest = _guarded(path, lambda: file.readline(MAX_LINE_BYTES))
+                rest = guarded(path, lambda: file.readline(MAX_LINE_BYTES))
             yield _Line(number, content.removeprefix(b"\xef\xbb\xbf") if number == 1 else content, cut)
 
 
-def _open_unpacked(path: Path) -> BinaryIO:
+def open_unpacked(path: Path) -> BinaryIO:
+    """Open a file for reading its bytes, unpacked where it is gzipped."""
     with path.open("rb") as file:
         packed = file.read(2) == b"\x1f\x8b"
     return cast("BinaryIO", gzip.open(path)) if packed else path.open("rb")
 
 
-def _guarded(path: Path, read: Callable[[], bytes]) -> bytes:
+def guarded(path: Path, read: Callable[[], bytes]) -> bytes:
+    """Return what `read` returns.
+
+    Raises:
+        CatalogueError: the file breaks off.
+    """
     try:
         return read()
     except (OSError, EOFError, zlib.error) as error:
-        msg = f"{path}: breaks off: {_one_line(error)}"
+        msg = f"{path}: breaks off: {one_line(error)}"
         raise CatalogueError(msg) from error
 
 
-def _json_lines(path: Path) -> Iterator[RawRow | RejectedRow]:
+def json_lines(path: Path) -> Iterator[RawRow | RejectedRow]:
+    """Yield the objects of a file that has one on each line."""
     count = itertools.count(1)
     for line in _lines(path):
         if not line.content.strip():
@@ -213,7 +211,7 @@ def _json_lines(path: Path) -> Iterator[RawRow | RejectedRow]:
         try:
             values = orjson.loads(line.content)
         except orjson.JSONDecodeError as error:
-            yield RejectedRow(number, "", f"not valid JSON: {_one_line(error)}", line=line.number)
+            yield RejectedRow(number, "", f"not valid JSON: {one_line(error)}", line=line.number)
             continue
         if isinstance(values, dict):
             yield RawRow(number, values, line.number)
@@ -224,7 +222,12 @@ def _json_lines(path: Path) -> Iterator[RawRow | RejectedRow]:
 # --- CSV, TSV
 
 
-def _delimited(path: Path, delimiter: str | None) -> RawFeed:
+def delimited_feed(path: Path, delimiter: str | None) -> RawFeed:
+    """Open a text file of columns; None: the delimiter that its first line uses most.
+
+    Raises:
+        CatalogueError: its first line names no columns.
+    """
     lines = _lines(path)
     header = next(lines, None)
     try:
@@ -233,7 +236,7 @@ def _delimited(path: Path, delimiter: str | None) -> RawFeed:
         msg = f"{path}: its first line is not UTF-8 text: no catalogue"
         raise CatalogueError(msg) from error
     csv.field_size_limit(MAX_LINE_BYTES)  # pictures as base64 are longer than the module's default
-    chosen = delimiter or max(_DELIMITERS, key=text.count)
+    chosen = delimiter or max(DELIMITERS, key=text.count)
     try:
         columns = tuple(name.strip() for name in next(csv.reader([text], delimiter=chosen, strict=True), []))
     except csv.Error as error:
@@ -244,7 +247,7 @@ def _delimited(path: Path, delimiter: str | None) -> RawFeed:
         what = f"repeats {', '.join(map(repr, repeated))}" if repeated else "holds NUL bytes"
         msg = f"{path}: its first line {what}: column names must differ and be text"
         raise CatalogueError(msg)
-    return RawFeed(_delimited_rows(lines, columns, chosen), columns)
+    return RawFeed(_delimited_rows(lines, columns, chosen), columns, FeedFormat.TABLE)
 
 
 def _delimited_rows(lines: Iterator[_Line], columns: tuple[str, ...], delimiter: str) -> Iterator[RawRow | RejectedRow]:
@@ -310,11 +313,16 @@ def _is_unicode(value: str) -> bool:
 # --- Google Merchant XML
 
 
-def _xml(path: Path) -> Iterator[RawRow | RejectedRow]:
+def xml_rows(path: Path) -> Iterator[RawRow | RejectedRow]:
+    """Yield the `<item>` or `<entry>` elements of a Merchant feed.
+
+    Raises:
+        CatalogueError: it is not well-formed, or has none of them.
+    """
     count = itertools.count(1)
     open_elements: list[Element] = []
     try:
-        with _open_unpacked(path) as file:
+        with open_unpacked(path) as file:
             for event, element in iterparse(file, events=("start", "end"), forbid_dtd=True):
                 if event == "start":
                     open_elements.append(element)
@@ -324,7 +332,7 @@ def _xml(path: Path) -> Iterator[RawRow | RejectedRow]:
                     yield RawRow(next(count), _xml_values(element))
                     open_elements[-1].clear() if open_elements else None
     except (ParseError, DefusedXmlException, OSError, EOFError, zlib.error) as error:
-        msg = f"{path}: not well-formed XML behind product {next(count) - 1}: {_one_line(error)}"
+        msg = f"{path}: not well-formed XML behind product {next(count) - 1}: {one_line(error)}"
         raise CatalogueError(msg) from error
     if next(count) == 1:
         msg = f"{path}: is no catalogue: an XML file without <item> or <entry> elements"
@@ -356,6 +364,7 @@ def _text_or_none(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _one_line(error: Exception) -> str:
+def one_line(error: Exception) -> str:
+    """Return the first line of an error's words."""
     text = str(error).strip()
     return text.splitlines()[0][:200] if text else type(error).__name__

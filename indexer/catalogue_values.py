@@ -7,7 +7,7 @@ left to `indexer.catalogue_formats`, validation of the finished product to `mode
 import datetime as dt
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import TypeVar
 
@@ -20,8 +20,8 @@ MERCHANT_COLUMNS = frozenset({"image_link", "additional_image_link", "item_group
 _MERCHANT_NAMES = {"link": "url", "item_group_id": "group", "material": "composition"}
 _IN_STOCK = frozenset({"in_stock", "limited_availability", "available"})
 _OUT_OF_STOCK = frozenset({"out_of_stock", "preorder", "backorder", "discontinued", "sold_out", "unavailable"})
-_YES = frozenset({"true", "t", "yes", "y", "1", "on"})
-_NO = frozenset({"false", "f", "no", "n", "0", "off"})
+_YES = frozenset({"true", "t", "yes", "y", "1", "on", "ja", "wahr", "oui", "vrai", "si", "sí", "sì", "sim", "tak"})
+_NO = frozenset({"false", "f", "no", "n", "0", "off", "nein", "falsch", "non", "faux", "nee", "não", "nie"})
 
 _PLAIN_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 _PRICE = re.compile(r"(?P<minus>-?)\s*(?P<before>[^\d\s.,'-]*)\s*(?P<number>\d[\d.,'\s]*)(?P<after>[^\d\s.,'-]*)")
@@ -103,6 +103,47 @@ def parse_pictures(value: object) -> list[str]:
         return [part.strip() for part in value if part.strip()]
     msg = f"not a list of pictures: {_shown(value)}"
     raise ValueError(msg)
+
+
+def is_merchant(columns: Iterable[str]) -> bool:
+    """Return whether one of `columns` is one that only the Google Merchant format has."""
+    names = {c.strip().casefold().removeprefix("g:").replace(" ", "_") for c in columns}
+    return not names.isdisjoint(MERCHANT_COLUMNS)
+
+
+def apart_pictures(row: dict[str, object]) -> dict[str, object]:
+    """Return `row` with pictures that came as `{bytes, path}`, one or a list, under `image_bytes` or `images`.
+
+    That is how Hugging Face data sets hold them, in a column that is mostly called `image`.
+
+    Raises:
+        CellError: some of a product's pictures came as bytes, and some as paths.
+    """
+    column = "images" if _as_structs(row.get("images")) else "image"
+    structs = _as_structs(row.get(column))
+    if not structs:
+        return row
+    kept = {name: value for name, value in row.items() if name != column}
+    contents = [struct["bytes"] for struct in structs if struct.get("bytes")]
+    paths = [struct["path"] for struct in structs if not struct.get("bytes") and struct.get("path")]
+    if contents and paths:
+        raise CellError("images", "some came as bytes, and some as paths")
+    if contents:
+        return {**kept, "image_bytes": contents}
+    return {**kept, "images": paths} if paths else kept
+
+
+def _as_structs(cell: object) -> list[Mapping[str, object]]:
+    parts: Iterable[object] = cell if isinstance(cell, list | tuple) else (cell,)
+    structs: list[Mapping[str, object]] = [
+        part for part in parts if isinstance(part, dict) and part and part.keys() <= {"bytes", "path"}
+    ]
+    return structs if len(structs) == sum(part is not None for part in parts) else []
+
+
+def category_leaf(path: str) -> str:
+    """Return the last step of a category such as `Clothing > Women > Dresses`."""
+    return path.rpartition(">")[2].strip()
 
 
 def merchant_row(values: Mapping[str, object]) -> dict[str, object]:
@@ -245,7 +286,7 @@ def _category_leaf(row: Mapping[str, object]) -> str | None:
         stated = row.get(column)
         first = stated[0] if isinstance(stated, list | tuple) and stated else stated
         if isinstance(first, str) and first.strip() and not first.strip().isdecimal():
-            return first.rpartition(">")[2].strip()
+            return category_leaf(first)
     return None
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TypedDict, Unpack
 
 from indexer.build import BuildOptions, MakeEngine
-from indexer.catalogue import CatalogueOptions
+from indexer.feed_mapping import FlagError, pairs, reading
 from indexer.fetch import FetchError, FetchLimits, FetchPolicy, guarded_get
 from indexer.fold import Fold
 from indexer.manifest import FusionWeights, QueryKind
@@ -15,10 +15,6 @@ from indexer.rejects import BadRowLimit
 from indexer.work import EncodeOptions, Engine, Fetch, PictureUnavailableError, Work
 from models.encoder import Encoder
 from models.picture import PictureLimits
-
-
-class FlagError(ValueError):
-    """A flag that does not say what it should."""
 
 
 class BuildFlags(TypedDict):
@@ -31,7 +27,9 @@ class BuildFlags(TypedDict):
     tune_seconds: float | None
     index_device: str
     max_bad_rows: str
+    mapping_file: Path | None
     mapping: tuple[str, ...]
+    variants: bool
     ignore: tuple[str, ...]
     image_root: Path | None
     allow_outside: bool
@@ -42,22 +40,6 @@ class BuildFlags(TypedDict):
     decode_threads: int
     seed: int
     fresh: bool
-
-
-def pairs(flag: str, texts: Iterable[str]) -> dict[str, str]:
-    """Return `{left: right}` of texts `left=right`.
-
-    Raises:
-        FlagError: one is none.
-    """
-    found: dict[str, str] = {}
-    for text in texts:
-        left, equals, right = text.partition("=")
-        if not equals or not left.strip() or not right.strip():
-            msg = f"{flag} {text!r}: expected NAME=VALUE"
-            raise FlagError(msg)
-        found[left.strip()] = right.strip()
-    return found
 
 
 def fusion(texts: Iterable[str]) -> dict[QueryKind, FusionWeights]:
@@ -162,9 +144,11 @@ def build_options(
         index_device=flags["index_device"],
         seed=flags["seed"],
         bad_rows=bad_rows(flags["max_bad_rows"]),
-        reading=CatalogueOptions(
-            mapping=pairs("--map", flags["mapping"]),
-            ignore=frozenset(flags["ignore"]),
+        reading=reading(
+            flags["mapping_file"],
+            flags["mapping"],
+            flags["ignore"],
+            variants=flags["variants"],
             image_root=flags["image_root"],
             allow_outside=flags["allow_outside"],
             keep_without_images=flags["keep_without_images"],

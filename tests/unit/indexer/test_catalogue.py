@@ -173,7 +173,7 @@ class TestFilesThatAreNoCatalogue:
             ("feed.csv", "id,title\n".encode("utf-16"), "UTF-16"),
             ("feed.parquet", b"id,title\n", "not a readable Parquet"),
             ("feed.bin", b"PAR1 but no more", "not a readable Parquet"),
-            ("feed.json", b'[{"id": 1}]', "is no catalogue"),
+            ("feed.json", b"17", "is no catalogue"),
             ("feed", b"\x89PNG\r\n\x1a\n\0\0", "is no catalogue"),
             ("feed", b"just words", "is no catalogue"),
             ("feed.csv.gz", b"\x1f\x8b\x08\0broken", "breaks off"),
