@@ -171,6 +171,11 @@ class Instances:
         vectors = np.stack([one.vector for one in found])
         return vectors if self._finder is None else self._finder.lead(vectors)
 
+    @property
+    def leads(self) -> bool:
+        """Whether it does."""
+        return self._finder is not None and self._finder.head is not None
+
     async def recall(self, key: str) -> Products | None:
         """Return what was found before, None if nothing is known.
 

@@ -127,6 +127,8 @@ class Query:
         diversity: From 0, hits by relevance alone, to 1, each hit as unlike those before it as can be.
         instances: Whether each product in its picture is searched for by itself, too: unless one fills it (auto), no
             (off), or in any case (all).
+        led: Whether its picture is a product of a photo whose vector was led to where pictures of that product lie:
+            then it is compared with pictures alone.
     """
 
     parts: tuple[Part, ...]
@@ -145,6 +147,7 @@ class Query:
     diversity: float = 0.0
     rerank: Rerank | None = None
     instances: InstancesMode = "off"
+    led: bool = False
 
     def __post_init__(self) -> None:
         if not self.parts and not self.narrowed:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from indexer.asking import NO_ROW
 from indexer.fields import Column, CountedColumn, IdColumn, KeywordColumn, Mask
-from indexer.manifest import FusionWeights
+from indexer.manifest import FusionWeights, QueryKind
 from indexer.ranking import MIN_CANDIDATES, OVERSAMPLE, FilterStrategy, Scored, Words, score
 from indexer.searchable import Searchable
 from models.product import Product
@@ -220,6 +220,8 @@ def _all(bundle: Searchable, query: Query, wanted: Wanted) -> Scored:
 def _weights(bundle: Searchable, query: Query) -> FusionWeights:
     """Return the bundle's weights for the kind of query, as its mode and its own weight change them."""
     weights = bundle.manifest.fusion[kind_of(query)]
+    if query.led and kind_of(query) is QueryKind.IMAGE:
+        weights = weights.model_copy(update={"image": 1.0, "text": 0.0})
     if query.mode == "lexical":
         return weights.model_copy(update={"lexical": 1.0, "entities": 0.0})
     if query.mode == "vector" or not matched_texts(query):

@@ -243,8 +243,9 @@ class SearchEngine:
         wishes = [mixed(parts), *mixtures(parts, look, self._instances, found or ())]
         encoded = time.perf_counter()
         tracing.stage("retrieve")
+        queries = [query, *[replace(query, led=self._instances.leads)] * (len(wishes) - 1)]
         retrieved, *others = await together(
-            [self._retrieve(served, query, wanted, mixture, links) for mixture in wishes]
+            [self._retrieve(served, one, wanted, mixture, links) for one, mixture in zip(queries, wishes, strict=True)]
         )
         ended = time.perf_counter()
         rank_s = max(one.rank_s for one in (retrieved, *others))

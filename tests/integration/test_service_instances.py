@@ -30,11 +30,11 @@ def start(shop, bundle, blobs):
     """Start a service that looks into pictures: `start(detector=..., most_instances=2, ...)`."""
     opened = []
 
-    def started(*, detector=blobs, **given):
+    def started(*, detector=blobs, head=None, **given):
         base = {"data_dir": shop.data_dir, "update_log": "off", "most_wait_ms": 60_000, "request_timeout_ms": 60_000}
         settings = Settings.model_validate({**base, **given})
         options = {"least_confidence": settings.instance_confidence, "most": settings.most_instances}
-        finder = None if detector is None else InstanceFinder(detector, None, shop.encoder, **options)
+        finder = None if detector is None else InstanceFinder(detector, head, shop.encoder, **options)
         client = TestClient(create_app(settings, (shop.encoder, bundle), finder=finder))
         opened.append(client)
         return client.__enter__()
@@ -134,6 +134,33 @@ def test_whatever_is_asked_holds_for_each_product_as_for_its_cut_out_picture(see
         assert {name: one[name] for name in same} == {name: alone[name] for name in same}
         for hit in one["hits"] if asked.get("explain") else []:
             assert sum(term["score"] for term in hit["explain"]["terms"]) == pytest.approx(hit["score"], abs=1e-5)
+
+
+class Mirror:
+    """A head that leads every vector to where it is."""
+
+    fingerprint = "m" * 64
+
+    def __init__(self, encoder):
+        self.encoder = encoder.fingerprint
+
+    def apply(self, vectors):
+        return vectors
+
+
+def test_what_a_head_has_led_is_compared_with_pictures_alone(start, seeing, shop, bundle, photo):
+    led = start(head=Mirror(shop.encoder), result_cache_bytes=0)
+    pictures = np.asarray(bundle.vectors["image"], np.float32)
+    for one in form(led, photo, limit=5, explain=True)["instances"]:
+        [vector] = shop.encoder.encode_images([cut_region(photo, one["box"])])
+        rows = [bundle.products.row_of(hit["id"]) for hit in one["hits"]]
+        nearest = [(pictures[slice(*bundle.image_starts[[row, row + 1]])] @ vector).max() for row in rows]
+        assert [hit["score"] for hit in one["hits"]] == pytest.approx(nearest, abs=2e-3)
+        for hit in one["hits"]:
+            assert sum(term["score"] for term in hit["explain"]["terms"]) == pytest.approx(hit["score"], abs=1e-5)
+    for asked in ({"q": "red mug"}, {"q": "red mug", "lexical_weight": 0}):  # with words, as without a head
+        one, other = (as_json(client, photo, instances="all", **asked)["instances"] for client in (led, seeing))
+        assert [each["hits"] for each in one] == [each["hits"] for each in other]
 
 
 @pytest.mark.parametrize("asked", [{}, {"q": "red mug", "explain": True}])
