@@ -3,6 +3,7 @@
 # For a small CPU build of torch, give pip PyTorch's CPU index: --build-arg PIP_EXTRA_INDEX_URL=...
 FROM python:3.11-slim AS build
 ARG HARDWARE=cpu
+ARG EXTRAS=
 ARG PIP_EXTRA_INDEX_URL=
 RUN apt-get update && apt-get install -y --no-install-recommends make && rm -rf /var/lib/apt/lists/*
 WORKDIR /app
@@ -12,6 +13,9 @@ COPY indexer indexer
 COPY service service
 COPY demo demo
 RUN make setup HARDWARE=${HARDWARE}
+# What else of pyproject.toml's extras is wanted, such as EXTRAS=milvus.
+RUN test -z "${EXTRAS}" || .venv/bin/python -m pip install --quiet --disable-pip-version-check \
+    $(test "${HARDWARE}" != cpu || echo -c constraints-cpu.txt) -e ".[${HARDWARE},${EXTRAS}]"
 
 FROM python:3.11-slim
 ARG HARDWARE=cpu

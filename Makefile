@@ -19,7 +19,7 @@ CONSTRAINTS := $(if $(filter cpu,$(HARDWARE)),-c constraints-cpu.txt)
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev check format test coverage openapi clients demo shop index serve bench peers reproduce clean
+.PHONY: help setup dev check format test coverage openapi clients docs demo shop index serve bench peers reproduce clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -63,6 +63,15 @@ openapi: dev ## freeze the API as it is: docs/openapi.json, and the Python clien
 clients: dev ## install what the JavaScript clients' tests need (Node.js 20 or newer), and run them
 	npm --prefix clients/js ci --no-audit --no-fund
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 0 tests/integration/test_clients_js.py
+
+docs: .venv/.docs ## make the site of docs/ in build/site; a dead link or a page in no menu fails
+	$(BIN)/python docs/configuration.py
+	$(BIN)/python -m sphinx -q -W --keep-going -E -d build/site-read -b html docs build/site
+	@echo "build/site/index.html"
+
+.venv/.docs: .venv/.runtime
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS) -e ".[$(HARDWARE),docs]"
+	@touch $@
 
 demo: shop index ## generate a shop, index it, serve it, search it: http://localhost:8080
 	$(BIN)/python -m demo up --data-dir $(INDEX) --encoder $(ENCODER) $(DEMO_FLAGS)

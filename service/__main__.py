@@ -6,6 +6,7 @@ from typing import get_args
 
 import click
 import uvicorn
+from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from service.errors import StartupError
@@ -31,7 +32,8 @@ def options_of_settings(command: click.Command) -> click.Command:
 
 
 def _option(name: str, field: FieldInfo) -> click.Option:
-    default = "none" if field.default is None else str(field.default)
+    stated = field.default.get_secret_value() if isinstance(field.default, SecretStr) else field.default
+    default = "none" if stated is None else str(stated)
     said = f"{field.description} [env: {variable(name)}; default: {default}]"
     if field.annotation is bool:
         return click.Option([f"{flag(name)}/--no-{flag(name)[2:]}", name], default=None, help=said)
