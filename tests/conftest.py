@@ -11,14 +11,12 @@ from models.encoder import Encoder
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep each file's tests on one worker, and all browser tests on the same: they share a server.
+    """Mark what needs a browser, and let what the clock judges fail twice.
 
-    What the clock judges may fail twice: nobody can say how long a machine that tests is busy with something else.
+    Nobody can say how long a machine that tests is busy with something else.
     """
     for item in items:
-        group = "e2e" if "e2e" in item.path.parts else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
-        if group == "e2e":
+        if "e2e" in item.path.parts:
             item.add_marker(pytest.mark.e2e)
         if item.get_closest_marker("clock"):
             item.add_marker(pytest.mark.flaky(reruns=2))

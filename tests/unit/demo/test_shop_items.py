@@ -4,7 +4,7 @@ import collections
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from demo.brands import BRANDS
@@ -15,6 +15,7 @@ from demo.taxonomy import CATEGORIES, SEASONS
 SAMPLE = [item(3, number) for number in range(3_000)]
 
 
+@settings(deadline=None)
 @given(seed=st.integers(0, 10_000), number=st.integers(0, 10_000_000))
 def test_a_product_depends_on_seed_and_number_only(seed: int, number: int) -> None:
     assert item(seed, number) == item(seed, number)
