@@ -13,7 +13,7 @@ from service.app import create_app
 from service.served import open_artefacts
 from service.settings import Settings
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("storefront")]
+pytestmark = pytest.mark.e2e
 
 SIZE = (800, 600)
 PASTED = {30: (20, 30, 320), 17: (440, 40, 340), 41: (200, 370, 220)}  # product: left, top, side; the largest is first

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("storefront")]
+pytestmark = pytest.mark.e2e
 
 
 def term(score, name="words"):

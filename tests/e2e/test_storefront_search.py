@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("storefront")]
+pytestmark = pytest.mark.e2e
 
 
 def test_first_view_is_a_varied_grid_with_examples_of_this_shop(visit, shop):

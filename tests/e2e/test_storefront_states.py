@@ -6,7 +6,7 @@ import httpx
 import pytest
 from playwright.sync_api import expect
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("storefront")]
+pytestmark = pytest.mark.e2e
 
 
 def test_a_broken_picture_is_named_and_can_be_taken_away(visit, shop):

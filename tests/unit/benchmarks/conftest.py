@@ -62,6 +62,9 @@ def server():
 async def _end(opened: asyncio.Server) -> None:
     opened.close()
     others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+    accepting = [task for task in others if task.get_coro().__name__ == "_accept_connection2"]
+    await asyncio.gather(*accepting, return_exceptions=True)  # one that is cancelled leaves its socket open
+    others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
     for task in others:
         task.cancel()
     await asyncio.gather(*others, return_exceptions=True)
