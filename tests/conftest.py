@@ -10,7 +10,6 @@ from hypothesis import settings
 
 from models.encoder import Encoder
 
-
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
 
