@@ -287,7 +287,9 @@ field_names = st.sampled_from(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(st.dictionaries(field_names, json_values, max_size=5))
 def test_any_json_is_answered_or_refused_clearly(client, asked):
     answer = client.post("/v1/search", content=json.dumps(asked), headers={"content-type": "application/json"})
@@ -295,7 +297,9 @@ def test_any_json_is_answered_or_refused_clearly(client, asked):
     orjson.loads(answer.content)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(st.binary(max_size=300))
 def test_any_bytes_as_a_picture_are_refused_clearly(client, data):
     answer = client.post("/v1/search/image", files={"image": ("p.jpg", data)})

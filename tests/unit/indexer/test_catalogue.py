@@ -457,7 +457,7 @@ def test_reading_takes_bounded_memory(tmp_path):
 VALUES = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None)
 @given(rows=st.lists(st.lists(VALUES, min_size=2, max_size=2), max_size=6), delimiter=st.sampled_from(",;|"))
 def test_csv_written_by_python_is_read_back(tmp_path, rows, delimiter):
     """Every record is a product or one rejected row, numbered in order, whatever is in its cells."""
@@ -474,7 +474,9 @@ def test_csv_written_by_python_is_read_back(tmp_path, rows, delimiter):
             assert row.field == "title"
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=200)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None, max_examples=200
+)
 @given(content=st.binary(max_size=200), name=st.sampled_from(["f.csv", "f.tsv", "f.jsonl", "f.xml", "f"]))
 def test_any_bytes_give_rows_or_one_clear_error(tmp_path, content, name):
     for head in (b"", b"id,title\n", b"id\ttitle\n"):

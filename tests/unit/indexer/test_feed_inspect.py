@@ -141,7 +141,9 @@ def test_merchant_rows_in_json_lines(tmp_path):
 
 
 @given(st.sampled_from(["csv", "json", "jsonl", "jsonld", "html"]), st.lists(st.sampled_from(PIECES), max_size=30))
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 def test_any_text_gives_rows_or_one_clear_line(tmp_path, suffix, pieces):
     path = write(tmp_path, "".join(pieces), f"feed.{suffix}")
     for variants in (False, True):

@@ -9,7 +9,9 @@ from indexer.suggest import Suggester
 from indexer.updates import EncodedProduct
 from models.product import Product
 
-FEW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FEW = settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 KNOWN = st.sampled_from(["red", "Golden Goat", "sneker", "mug", "no 7", "dress", "zzz", "\u00df", "\u0130", "e\u0301"])
 TYPED = st.text(max_size=40) | st.lists(KNOWN, max_size=6).map(" ".join)
 

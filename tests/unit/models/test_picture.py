@@ -17,7 +17,9 @@ from models.picture import PictureError, PictureLimits, decode_picture
 from models.picture_file import exif_orientation, read_picture_file
 
 KINDS = ["JPEG", "PNG", "WEBP", "GIF"]
-ANY_BYTES = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+ANY_BYTES = settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 
 
 def pixels(width=24, height=16, channels=3, seed=0):
