@@ -303,6 +303,7 @@ CHANGED = {
         Rerank("None", "demote", 0.7), Rerank(None, "demote", 0.5),
     ],
     "instances": [],  # those of words: there are none; see below
+    "led": [True],
 }  # fmt: skip
 
 
