@@ -10,8 +10,6 @@ import os
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import shlex
-import shutil
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -25,8 +23,6 @@ from models.study.cli import reproduce
 
 if TYPE_CHECKING:
     from models.product import TextField
-
-_DIRECTORY = Path(__file__).parent
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -50,6 +46,7 @@ def train(
     as_json: bool,  # noqa: FBT001 - click passes flags by name
 ) -> None:
     """Train an EI-CLIP model, or a baseline of it, on a catalogue with the splits train and val."""
+    from models.capture.provenance import source_commit
     from models.train.config import load_config
     from models.train.distributed import is_main
     from models.train.feed import Feed
@@ -60,7 +57,7 @@ def train(
         feed = Feed.open(catalogue)
         sets = "".join(f" --set {shlex.quote(override)}" for override in overrides)
         command = f"python -m models train --config {config_path.name} --catalogue {feed.name}{sets}"
-        provenance = Provenance(command=command, commit=_commit())
+        provenance = Provenance(command=command, commit=source_commit())
         card = fit(config, feed, out, resume=resume, provenance=provenance, report=_report)
     if is_main():  # the others of torchrun's processes are silent
         click.echo(card.model_dump_json(indent=2) if as_json else f"{out}: {card.name}, fingerprint {card.fingerprint}")
@@ -222,20 +219,6 @@ def report(
 
 def _report(line: str) -> None:
     click.echo(line, err=True)
-
-
-def _commit() -> str | None:
-    """Return the commit of the source tree, marked when it has changes; None outside one."""
-    git = shutil.which("git")
-    if git is None:
-        return None
-    done = subprocess.run(  # noqa: S603 - fixed arguments
-        [git, "-C", str(_DIRECTORY), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return done.stdout.strip() or None
 
 
 main.add_command(audit)

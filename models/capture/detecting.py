@@ -4,17 +4,15 @@ A folder is `model.safetensors` and `card.json`, written last, which says what t
 how its scores become confidences. Nothing in it is executed when read; nothing is pickled.
 """
 
-import hashlib
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Final, Literal, Protocol, runtime_checkable
+from typing import Annotated, Final, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
@@ -22,13 +20,13 @@ from torch import Tensor
 from models.capture.boxes import nms
 from models.capture.detector import DetectorDesign, DetectorNet, as_input, placed
 from models.capture.regions import Detection
+from models.capture.signed import SignedCard, read_signed, write_signed
 from models.capture.squares import Fitted
-from models.checkpoint import CARD_FILE, WEIGHTS_FILE, CheckpointError, TrainingCard
+from models.checkpoint import CheckpointError
 from models.encoding import blocks
 
 _AT_ONCE: Final = 16
 _CANDIDATES: Final = 200  # cells of a picture that suppression looks at: far more than it can hold products
-_FORMAT: Final = 1
 
 
 @runtime_checkable
@@ -80,32 +78,18 @@ class Answering(BaseModel):
     most: Annotated[int, Field(ge=1)] = 30
 
 
-class DetectorCard(BaseModel):
+class DetectorCard(SignedCard):
     """What `card.json` says of a detector.
 
     Attributes:
-        format: version of this format.
-        name: for reports and answers.
-        licence: of the weights.
         design: of the network.
         confidence: from the scores, measured on composites that trained nothing.
         answering: what is made of the network's answers.
-        training: how it was trained.
-        metrics: on composites of products that were held back, in 0..1.
-        fingerprint: SHA-256 over this card without it and the weights.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    format: Literal[1] = 1
-    name: str
-    licence: str
     design: DetectorDesign
     confidence: Confidence = Confidence()
     answering: Answering = Answering()
-    training: TrainingCard | None = None
-    metrics: dict[str, float] = Field(default_factory=dict)
-    fingerprint: str = ""
 
 
 class TorchDetector:
@@ -166,26 +150,12 @@ def save_detector(folder: Path, net: DetectorNet, card: DetectorCard) -> Detecto
     Returns:
         The card as written, with its fingerprint.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / CARD_FILE).unlink(missing_ok=True)
-    weights = save({key: _stored(value) for key, value in net.state_dict().items()})
-    (folder / WEIGHTS_FILE).write_bytes(weights)
-    signed = card.model_copy(update={"fingerprint": _fingerprint(card, weights)})
-    text = json.dumps(signed.model_dump(mode="json"), indent=1, ensure_ascii=False)
-    (folder / CARD_FILE).write_text(text + "\n", encoding="utf-8")
-    return signed
+    return write_signed(folder, card, save({key: _stored(value) for key, value in net.state_dict().items()}))
 
 
 def _stored(value: Tensor) -> Tensor:
     """Halve matrices only: statistics of batch-norm may lie beyond what float16 holds."""
     return (value.half() if value.is_floating_point() and value.ndim > 1 else value).cpu().contiguous()
-
-
-def _fingerprint(card: DetectorCard, weights: bytes) -> str:
-    head = json.dumps(card.model_dump(mode="json", exclude={"fingerprint"}), sort_keys=True, ensure_ascii=False)
-    digest = hashlib.sha256(head.encode())
-    digest.update(hashlib.sha256(weights).digest())
-    return digest.hexdigest()
 
 
 def load_detector(folder: Path, device: str = "cpu") -> TorchDetector:
@@ -204,33 +174,10 @@ def load_net(folder: Path) -> tuple[DetectorNet, DetectorCard]:
     Raises:
         CheckpointError: as for `load_detector`.
     """
-    card = _read_card(folder / CARD_FILE)
-    try:
-        weights = (folder / WEIGHTS_FILE).read_bytes()
-    except OSError as error:
-        raise CheckpointError(f"cannot read {folder / WEIGHTS_FILE}: {error.strerror}") from error
-    if _fingerprint(card, weights) != card.fingerprint:
-        raise CheckpointError(f"{folder} was changed after it was written: its fingerprint does not fit its files")
+    card, weights = read_signed(folder, DetectorCard)
     net = DetectorNet(card.design)
     try:
         net.load_state_dict(load(weights))
     except (SafetensorError, RuntimeError) as error:
         raise CheckpointError(f"{folder} cannot be loaded: {str(error).splitlines()[0]}") from error
     return net.eval(), card
-
-
-def _read_card(path: Path) -> DetectorCard:
-    try:
-        stated = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise CheckpointError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise CheckpointError(f"{path} is not JSON: {error}") from error
-    version = stated.get("format") if isinstance(stated, Mapping) else None
-    if version != _FORMAT:
-        raise CheckpointError(f"{path} has format {version!r}, this version reads {_FORMAT}")
-    try:
-        return DetectorCard.model_validate(stated)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise CheckpointError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error

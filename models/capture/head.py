@@ -28,10 +28,12 @@ class HeadCard(SignedCard):
     """What `card.json` says of a head.
 
     Attributes:
+        encoder: fingerprint of the encoder whose vectors it was trained on, 64 hex digits.
         dim: of the vectors, d.
         hidden: width of the hidden layer, h.
     """
 
+    encoder: str
     dim: Annotated[int, Field(ge=1)]
     hidden: Annotated[int, Field(ge=1)]
 

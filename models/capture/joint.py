@@ -28,9 +28,11 @@ class JointCard(SignedCard):
     """What `card.json` says of a CAPTURE model.
 
     Attributes:
+        encoder: fingerprint of the encoder whose vectors it was trained on, 64 hex digits.
         design: the shape of the network.
     """
 
+    encoder: str
     design: CaptureDesign
 
 

@@ -24,7 +24,6 @@ class SignedCard(BaseModel):
         format: version of this format.
         name: for reports and answers.
         licence: of the weights.
-        encoder: fingerprint of the encoder whose vectors it was trained on, 64 hex digits.
         training: how it was trained.
         metrics: on products that were held back, in 0..1.
         fingerprint: SHA-256 over this card without it and the weights.
@@ -35,7 +34,6 @@ class SignedCard(BaseModel):
     format: Literal[1] = 1
     name: str
     licence: str
-    encoder: str
     training: TrainingCard | None = None
     metrics: dict[str, float] = Field(default_factory=dict)
     fingerprint: str = ""

@@ -7,7 +7,8 @@ import sys
 import pytest
 from click.testing import CliRunner
 
-from models.__main__ import _commit, main
+from models.__main__ import main
+from models.capture.provenance import source_commit
 from models.checkpoint import read_card
 
 
@@ -51,7 +52,7 @@ def test_train_then_evaluate(call, config, shop, tmp_path):
     card = read_card(out)
     assert card.training.command == "python -m models train --config small.toml --catalogue shop --set optim.lr=0.002"
     assert card.training.config["optim"]["lr"] == 0.002
-    assert card.training.commit == _commit()
+    assert card.training.commit == source_commit()
 
     measured = call("evaluate", "--encoder", out, "--catalogue", shop, "--device", "cpu", "--json")
     figures = json.loads(measured.stdout)
@@ -195,4 +196,4 @@ def test_threads_wait_passively_before_torch_is_imported():
 
 def test_the_commit_is_unknown_without_git(monkeypatch):
     monkeypatch.setattr("shutil.which", lambda _: None)
-    assert _commit() is None
+    assert source_commit() is None
