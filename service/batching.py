@@ -246,10 +246,12 @@ class MicroBatcher(Generic[Item, Result]):
     def _work_here(self) -> None:
         """Run what waits, in the event loop's thread, as much of it as is soon done; the rest in its next turns."""
         with self._changed:
-            most = max(1, min(self._max_batch, int(self._quick_s / max(self._longest_s, _TINY_S))))
+            most = min(self._max_batch, int(self._quick_s / max(self._longest_s, _TINY_S)))
             batch = [self._queue.popleft() for _ in range(min(len(self._queue), most))]
             loop = asyncio.get_running_loop()
-            self._coming = loop if self._queue else None
+            self._coming = loop if self._queue and most else None
+            if not most:
+                self._changed.notify()  # the worker: what waits is no longer soon done
         if self._coming is loop:
             loop.call_soon(self._work_here)
         self._run_present(batch)
@@ -267,9 +269,9 @@ class MicroBatcher(Generic[Item, Result]):
             self._admitted -= count
 
     def _take(self) -> list[_Waiter[Item, Result]]:
-        """Return what waits, at least one; nothing only when closing and drained."""
+        """Return what waits and no loop is going to run, at least one; nothing only when closing and drained."""
         with self._changed:
-            self._changed.wait_for(lambda: self._queue or self._closing)
+            self._changed.wait_for(lambda: (self._queue and self._coming is None) or self._closing)
             return [self._queue.popleft() for _ in range(min(len(self._queue), self._max_batch))]
 
     def _run_batch(self, batch: Sequence[_Waiter[Item, Result]]) -> None:
