@@ -15,15 +15,15 @@ settings.load_profile("unhurried")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs a browser, and let what the clock judges fail twice.
+    """Mark what needs a browser, and try again what failed: what the clock judges twice, anything else once.
 
-    Nobody can say how long a machine that tests is busy with something else.
+    Nobody can say how long a machine that tests is busy with something else. What passed at a second try is listed at
+    the end as `RERUN`, with what it failed of: it is to be looked at.
     """
     for item in items:
         if "e2e" in item.path.parts:
             item.add_marker(pytest.mark.e2e)
-        if item.get_closest_marker("clock"):
-            item.add_marker(pytest.mark.flaky(reruns=2))
+        item.add_marker(pytest.mark.flaky(reruns=2 if item.get_closest_marker("clock") else 1))
 
 
 def _support(name: str) -> ModuleType:

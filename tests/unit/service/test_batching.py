@@ -462,6 +462,21 @@ async def test_what_is_soon_done_is_run_in_the_loops_thread_once_that_is_known()
     await batcher.close()
 
 
+async def test_the_thread_takes_nothing_that_the_loop_is_going_to_run():
+    for _ in range(100):  # as many chances to come for more just when the loop has something
+        threads = []
+
+        def run(items, threads=threads):
+            threads.append(threading.current_thread())
+            return items
+
+        one = in_place(run, max_batch=1)
+        await one.submit(0)
+        await asyncio.gather(*(one.submit(n) for n in range(50)))
+        assert set(threads[1:]) == {threading.current_thread()}
+        await one.close()
+
+
 async def test_what_takes_long_goes_back_to_the_thread():
     ran = []
 
@@ -477,6 +492,21 @@ async def test_what_takes_long_goes_back_to_the_thread():
     for _ in range(20):
         await batcher.submit(0.0)
     assert ran[-1]
+    await batcher.close()
+
+
+async def test_what_still_waits_when_it_turns_out_long_goes_to_the_thread():
+    ran = []
+
+    def run(items):
+        ran.append(threading.current_thread() is threading.main_thread())
+        busy(sum(items))
+        return items
+
+    batcher = in_place(run, most_s=0.02, max_batch=1)
+    await batcher.submit(0.0)
+    assert await asyncio.gather(*(batcher.submit(seconds) for seconds in (0.03, 0.0, 0.0))) == [0.03, 0.0, 0.0]
+    assert ran == [False, True, False, False]
     await batcher.close()
 
 
