@@ -16,6 +16,7 @@ from service.settings import Settings
 
 UNHURRIED = {"request_timeout_ms": 300_000, "most_wait_ms": 300_000}  # however busy the machine is
 
+
 class Gated:
     """The shop's encoder, which can be held up."""
 
