@@ -249,14 +249,19 @@ def chroma(data_dir: Path, encoder: str, port: int, turns: int, seconds: float, 
 @main.command()
 @click.option("--products", default=3_000, show_default=True, type=click.IntRange(400), help="Of the made shop.")
 @click.option("--pictures", default=1, show_default=True, type=click.IntRange(0, 10), help="Of each product.")
+@click.option("--side", default=640, show_default=True, type=click.IntRange(16, 4096), help="Pixels of a picture.")
 @click.option("--encoder", default="sleeping", show_default=True, help="sleeping: as long as a GPU works; or a model.")
+@click.option(
+    "--pace-ms", default=4.0, show_default=True, type=click.FloatRange(0), help="Sleep for a picture or text."
+)
 @cli.turns_option
 @cli.seed_option
-def build(products: int, pictures: int, encoder: str, turns: int, seed: int) -> None:
+def build(products: int, pictures: int, side: int, encoder: str, pace_ms: float, turns: int, seed: int) -> None:
     """A build's pipeline over its slower half; what a second build costs."""
     from benchmarks import building as measured
 
-    cli.keep("build", seed, measured.figures(products, pictures, encoder, turns, seed))
+    shop = measured.Shop(products, pictures, side, seed)
+    cli.keep("build", seed, measured.figures(shop, encoder, pace_ms / 1000, turns))
 
 
 @main.command()

@@ -10,6 +10,7 @@ measures all three; a second build follows in which a hundredth of the products 
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -25,19 +26,32 @@ from models.encoder import Encoder
 
 SLEEPING = "sleeping"
 FIRST_STAGE = "read and encode"
-SIDE = 640  # pixels of a picture
-PACE_S = 0.004
 
 
-def figures(products: int, pictures: int, encoder: str, turns: int, seed: int) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Shop:
+    """The made catalogue: how many products, pictures of each, and pixels of a picture's side."""
+
+    products: int
+    pictures: int
+    side: int
+    seed: int
+
+    def write(self, feed: Path, changed: int = 0) -> None:
+        """Write its feed, so many products of which have another title."""
+        feed.parent.mkdir(parents=True)
+        write_feed(feed, self.products, self.seed, pictures=self.pictures, side=self.side, changed=changed)
+
+
+def figures(shop: Shop, encoder: str, pace_s: float, turns: int) -> dict[str, Any]:
     """Return rates in products a second, the pipeline's share of the slower half, and what a second build takes."""
-    chosen: Encoder = MadeEncoder(64, PACE_S) if encoder == SLEEPING else load_encoder(encoder, "auto")
+    products = shop.products
+    chosen: Encoder = MadeEncoder(64, pace_s) if encoder == SLEEPING else load_encoder(encoder, "auto")
     options = EncodeOptions()
     found: list[dict[str, float]] = []
     with tempfile.TemporaryDirectory() as folder:
         feed = Path(folder) / "feed" / "catalogue.parquet"
-        feed.parent.mkdir()
-        write_feed(feed, products, seed, pictures=pictures, side=SIDE)
+        shop.write(feed)
         for turn in range(turns):
             data = Path(folder) / f"data-{turn}"
             decode_s, prepared = _decoded(feed, chosen, options, data / "alone", products // 4)
@@ -47,11 +61,13 @@ def figures(products: int, pictures: int, encoder: str, turns: int, seed: int) -
             stage_s = built.report.stages_s[FIRST_STAGE]
             found.append({"decode_s": decode_s, "encode_s": encode_s, "stage_s": stage_s,
                           "ratio": max(decode_s, encode_s) / stage_s})  # fmt: skip
-        second = _second(Path(folder), data, chosen, built, products, pictures, seed)
+        second = _second(Path(folder), data, chosen, built, shop)
     return {
         "products": products,
-        "pictures": products * pictures,
+        "pictures": products * shop.pictures,
+        "side": shop.side,
         "encoder": chosen.name,
+        "pace_s": pace_s if encoder == SLEEPING else None,
         "turns": found,
         "decode_alone_per_s": products / median(turn["decode_s"] for turn in found),
         "encode_alone_per_s": products / median(turn["encode_s"] for turn in found),
@@ -88,17 +104,15 @@ def _encoded(prepared: list[Decoded], encoder: Encoder, options: EncodeOptions) 
     return time.perf_counter() - began
 
 
-def _second(
-    folder: Path, data: Path, encoder: Encoder, first: Built, products: int, pictures: int, seed: int
-) -> dict[str, Any]:
+def _second(folder: Path, data: Path, encoder: Encoder, first: Built, shop: Shop) -> dict[str, Any]:
     """Build again, a hundredth of the products changed."""
     feed = folder / "changed" / "catalogue.parquet"
-    feed.parent.mkdir()
-    write_feed(feed, products, seed, pictures=pictures, side=SIDE, changed=products // 100)
+    changed = shop.products // 100
+    shop.write(feed, changed)
     second = build(encoder, BuildOptions(feed, data))
     before, after = first.report.stages_s, second.report.stages_s
     return {
-        "changed": products // 100,
+        "changed": changed,
         "encoded": second.encoded,
         "stages_s": {"first": before, "second": after},
         "first_stage_share": after[FIRST_STAGE] / before[FIRST_STAGE],
