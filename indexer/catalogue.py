@@ -8,11 +8,15 @@ import base64
 import binascii
 import hashlib
 import os
+import stat
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
+from typing import Final
 
 from pydantic import ValidationError
 
@@ -42,6 +46,8 @@ __all__ = [
     "read_catalogue",
     "read_feed",
 ]
+
+_FOLDERS: Final = 1_024  # of pictures, whose true places are remembered
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +167,7 @@ class _RowReader:
         self._html = feed.html | options.html
         self._defaults = plain_row(options.defaults)
         self._seen = _SeenIds()
+        self._folder = lru_cache(_FOLDERS)(os.path.realpath)
 
     def read(self, raw: RawRow) -> CatalogueRow | RejectedRow:
         """Return the product of a raw row, or why there is none."""
@@ -222,12 +229,26 @@ class _RowReader:
             raise CellError("images", f"only http and https URLs are fetched: {reference[:80]}")
         if "\0" in reference:
             raise CellError("images", "holds a NUL byte")
-        path = Path(os.path.realpath(self._root / reference))
+        path, there = self._place(reference)
         if not self._options.allow_outside and not path.is_relative_to(self._root):
             raise CellError("images", f"leads out of the feed's folder: {reference[:80]}")
-        if not os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises on names that are too long
+        if not there:
             raise CellError("images", f"no such file: {reference[:80]}")
         return PathImage(reference, path)
+
+    def _place(self, reference: str) -> tuple[Path, bool]:
+        """Return where a picture lies in truth, and whether it is a file.
+
+        Files may be far away, where each look takes a millisecond: the way to a folder is followed once, and a file
+        that is no link is looked at once.
+        """
+        folder, name = os.path.split(self._root / reference)
+        path = os.path.join(self._folder(folder), name)  # noqa: PTH118 - a Path would cost more than all else here
+        with suppress(OSError):  # a name may be too long
+            if stat.S_ISREG(os.lstat(path).st_mode):
+                return Path(path), True
+        path = os.path.realpath(path)
+        return Path(path), os.path.isfile(path)  # noqa: PTH113 - Path.is_file raises on names that are too long
 
 
 class _SeenIds:
