@@ -11,6 +11,7 @@ import itertools
 import zlib
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -145,10 +146,10 @@ def _parquet_rows(path: Path, file: pq.ParquetFile) -> Iterator[RawRow | Rejecte
 
 def _cells(column: pa.Array) -> Sequence[object]:
     """Return a column's values: all at once, which is a tenth of the work, or yet to be read where one cannot be."""
-    try:
-        return column.to_pylist()
-    except (ValueError, OverflowError, pa.ArrowException):
-        return column
+    cells: Sequence[object] = column
+    with suppress(ValueError, OverflowError, pa.ArrowException):
+        cells = column.to_pylist()
+    return cells
 
 
 def _parquet_row(columns: Mapping[str, Sequence[object]], at: int, number: int) -> RawRow | RejectedRow:
