@@ -19,7 +19,7 @@ CONSTRAINTS := $(if $(filter cpu,$(HARDWARE)),-c constraints-cpu.txt)
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev check format test coverage openapi clients docs demo shop index serve bench peers reproduce clean
+.PHONY: help setup dev check format test coverage openapi clients docs demo newcomer shop index serve bench peers reproduce clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -29,7 +29,7 @@ setup: .venv/.runtime ## create .venv and install what the service needs (HARDWA
 .venv/.runtime: pyproject.toml constraints-cpu.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Catalens needs Python 3.11 or newer: make PYTHON=...")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS) -e ".[$(HARDWARE)]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS) -e ".[$(HARDWARE),ops]"
 	@touch $@
 
 dev: .venv/.dev
@@ -75,6 +75,9 @@ docs: .venv/.docs ## make the site of docs/ in build/site; a dead link or a page
 
 demo: shop index ## generate a shop, index it, serve it, search it: http://localhost:8080
 	$(BIN)/python -m demo up --data-dir $(INDEX) --encoder $(ENCODER) $(DEMO_FLAGS)
+
+newcomer: ## a newcomer's first hour by the clock, from a clone: a few minutes (.ci/newcomer.py)
+	$(PYTHON) .ci/newcomer.py
 
 shop: $(SHOP)/shop.json ## only generate the demo shop
 

@@ -45,6 +45,7 @@ from indexer.manifest import (
 from indexer.products import ProductTable
 from indexer.recipes import Goal, Recipe
 from indexer.rejects import REJECTS, BadRowLimit, BuildError, RejectWriter
+from indexer.report_sections import with_sections
 from indexer.signing import NO_DIGEST, draft_id, sign
 from indexer.store import STORE, Store, store_folder
 from indexer.tuning import (
@@ -226,6 +227,7 @@ class _Build:
             draft = self._tuned(bundle, draft)
             bundle.restate(draft)
             report = measure(bundle, self._encoder, seed=self._options.seed)
+            report = with_sections(report, bundle, self._encoder, categories, seed=self._options.seed)
         report = report.model_copy(update={"stages_s": dict(self._stages)})
         (self._folder / REPORT).write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
         with self._stage("sign"):

@@ -8,11 +8,12 @@ What is chosen by measuring is left to `indexer.tuning`, judged queries to `inde
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from indexer.bundle import Bundle
 from indexer.manifest import FusionWeights, QueryKind, Space
@@ -26,6 +27,10 @@ K = 10
 SAMPLE = 200
 TIE = 1e-3  # scores this near count as equal: float16 vectors and re-encoded JPEGs do not match to the bit
 EXACT_BLOCK = 65_536
+
+
+def _is_absent(section: object) -> bool:
+    return section is None
 
 
 class _Record(BaseModel):
@@ -50,8 +55,59 @@ class SelfRetrieval(_Record):
     text_sample: int
 
 
+class GatedValue(_Record):
+    """An entity value: how many of the sampled products state it, and the mean of its gate in them."""
+
+    value: str
+    count: int
+    mean: float
+
+
+class GatedGroup(_Record):
+    """The gates of an entity group in a sample of products: what weight a model gives to what they state.
+
+    Attributes:
+        mean: of the products that state a value which the model knows.
+        stated: share of the products that state any value.
+        known: share of the products that state a value which the model knows.
+        values: the most frequent of these, the most frequent first.
+    """
+
+    mean: float
+    stated: float
+    known: float
+    values: tuple[GatedValue, ...]
+
+
+class Confusion(_Record):
+    """How many products state one category and are judged, surely, to be of another."""
+
+    stated: str
+    classified: str
+    count: int
+
+
+class Agreement(_Record):
+    """What judges of categories say of the products that state one; what is left of the shares is surely another.
+
+    Attributes:
+        products: that state a category which is not too rare to be judged.
+        agreement: share of them that are judged, surely, to be of the category they state.
+        abstained: share of them of which the judges are not sure.
+        confused: the most frequent contradictions, the most frequent first.
+    """
+
+    products: int
+    agreement: float
+    abstained: float
+    confused: tuple[Confusion, ...]
+
+
 class Report(_Record):
-    """What was measured of a bundle. Times are of one thread, on the machine that built it."""
+    """What was measured of a bundle. Times are of one thread, on the machine that built it.
+
+    `gates` are left out of a model that has none, `categories` of a bundle without judges (`indexer.report_sections`).
+    """
 
     products: int
     images: int
@@ -61,10 +117,12 @@ class Report(_Record):
     ranking: Mapping[QueryKind, AnnReport]
     self_retrieval: SelfRetrieval
     stages_s: Mapping[str, float] = {}
+    gates: Annotated[Mapping[str, GatedGroup] | None, Field(exclude_if=_is_absent)] = None
+    categories: Annotated[Agreement | None, Field(exclude_if=_is_absent)] = None
 
 
 def measure(bundle: Bundle, encoder: Encoder, *, seed: int = 0, sample: int = SAMPLE) -> Report:
-    """Measure `bundle` with the encoder it was made by; `stages_s` is left for the builder to fill."""
+    """Measure `bundle` with the encoder it was made by; stages and sections are left for the builder to fill."""
     queries = sample_queries(bundle, sample, seed)
     counts = bundle.manifest.counts
     return Report(

@@ -17,6 +17,7 @@ from indexer.bundle import BUILDING, BUNDLES, REPORT, Bundle, index_file
 from indexer.evaluate import Report, measure, sample_queries
 from indexer.indexing import TUNING_FILES, Indexing, write_indexes
 from indexer.manifest import SPACES, Manifest, Space, read_manifest
+from indexer.report_sections import with_sections
 from indexer.signing import draft_id, sign
 from indexer.tune import QUERIES, Measured, Told, unheard
 from indexer.tuning import choose_exact_rows
@@ -75,6 +76,7 @@ def _retuned(was: Manifest, source: Path, folder: Path, encoder: Encoder, asked:
         draft = draft.model_copy(update={"exact_rows": choose_exact_rows(bundle, queries, seed=asked.seed)})
         bundle.restate(draft)
         report = measure(bundle, encoder, seed=asked.seed)
+        report = with_sections(report, bundle, encoder, bundle.categories, seed=asked.seed)
     stages = {"tune": round(tuned - start, 3), "measure": round(time.perf_counter() - tuned, 3)}
     report = report.model_copy(update={"stages_s": stages})
     (folder / REPORT).write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")

@@ -138,11 +138,12 @@ def test_the_constraints_pin_what_the_train_extra_needs_and_dev_has_it():
     assert "catalens[train]" in extras["dev"]
 
 
-def test_the_constraints_pin_what_the_trace_extra_needs_and_dev_has_it():
+@pytest.mark.parametrize("extra", ["trace", "ops"])
+def test_the_constraints_pin_what_an_extra_of_the_service_needs_and_dev_has_it(extra):
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     pinned = {line.split("==")[0] for line in (ROOT / "constraints-cpu.txt").read_text().splitlines()}
-    assert {re.split(r"[><=]", requirement)[0] for requirement in extras["trace"]} <= pinned
-    assert "catalens[trace]" in extras["dev"]
+    assert {re.split(r"[><=]", requirement)[0] for requirement in extras[extra]} <= pinned
+    assert f"catalens[{extra}]" in extras["dev"]
 
 
 def test_reproduce_generates_the_shop_it_needs_and_no_other_catalogue():
