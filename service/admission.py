@@ -22,7 +22,7 @@ MOST_TIMEOUT_MS: Final = 3_600_000
 _HEADER: Final = TIMEOUT_HEADER.lower().encode()
 _NUMBER: Final = re.compile(rb"[0-9]{1,7}")
 _METHODS: Final = ("GET", "POST")
-_SEARCHES: Final = frozenset({"/v1/search", "/v1/search/image", "/v1/classify", "/v1/suggest"})
+_SEARCHES: Final = frozenset({"/v1/search", "/v1/search/image", "/v1/classify", "/v1/embeddings", "/v1/suggest"})
 _SIMILAR: Final = ("/v1/products/", "/similar")
 
 

@@ -15,7 +15,7 @@ from models.capture.finder import InstanceFinder
 from models.encoder import Encoder
 from service import problems
 from service.admission import Admission, Deadlines
-from service.api import bundles, health, products, search
+from service.api import bundles, embeddings, health, operating, products, search
 from service.api.answering import Kept, Repeats
 from service.api.documented import document
 from service.api.state import AppState
@@ -28,6 +28,7 @@ from service.images import PictureReader
 from service.instances import Seeing, finder_of, runs_on
 from service.judging import Judge, JudgeHere
 from service.lifecycle import Lifecycle
+from service.mapping import Maps
 from service.middleware import BodyLimit, RawProductPaths, RequestContext
 from service.opening import Opener, report_of, start_following
 from service.pools import BoundedPool
@@ -50,6 +51,7 @@ from service.watching import Limits, Signals, Watch
 from service.writing import Writer
 
 STOREFRONT: Final = Path(__file__).parent / "storefront"
+OPERATOR: Final = Path(__file__).parent / "ops"
 
 Artefacts = tuple[Encoder, Bundle]
 Opened = tuple[Encoder, Bundle, InstanceFinder | None]
@@ -113,11 +115,12 @@ def create_app(
         ],
         form_limits={"max_files": 1, "max_fields": 64, "max_part_size": 1 << 20},
     )
-    routers = [routes.router for routes in (search, products, bundles, health)]
+    routers = [routes.router for routes in (search, embeddings, products, bundles, operating, health)]
     problems.install(app, [route for router in routers for route in router.routes])
     for router in routers:
         app.include_router(router)
     app.frontend("/", directory=STOREFRONT, fallback=None)
+    app.frontend("/ops", directory=OPERATOR, fallback=None)
     document(app)
     return app
 
@@ -199,6 +202,8 @@ async def _open(
     judge = judge or JudgeHere(settings, lambda: opener.encoder)
     swapper = Swapper(settings, versions, opener, judge, metrics, guard)
     closing.push_async_callback(swapper.close)
+    maps = Maps(settings.data_dir)
+    closing.push_async_callback(maps.close)
     await start_following(version, bundle, settings, metrics)
     report_of(version, None, metrics)
     swapper.start()
@@ -218,6 +223,7 @@ async def _open(
         "signals": signals,
         "versions": versions,
         "settings": settings,
+        "maps": maps,
     }
 
 

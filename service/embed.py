@@ -211,6 +211,16 @@ class Embedder:
         async with self._pictures.decoded(data, "image") as image:
             return single_term(IMAGE_TERM, await self.encode_picture(image))
 
+    async def fresh_part(self, part: PicturePart, due: float = math.inf) -> TextTerms:
+        """Return the single term of a picture, had, decoded and encoded now.
+
+        Raises:
+            ServiceError: it cannot be had or read.
+        """
+        file = await self._pictures.load(part)
+        async with self._pictures.decoded(file.data, part.path) as image:
+            return single_term(IMAGE_TERM, await self.encode_picture(image, due))
+
     async def encode_picture(self, image: Image, due: float = math.inf) -> Vectors:
         """Return the vector of a picture, `(d,) float32`, encoded now."""
         return await self._images.submit(image, due)

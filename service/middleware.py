@@ -46,7 +46,7 @@ DEFAULT_HEADERS = {
     "x-frame-options": "DENY",
     "referrer-policy": "no-referrer",
     "cross-origin-opener-policy": "same-origin",
-    "permissions-policy": "camera=(), geolocation=(), microphone=()",
+    "permissions-policy": "camera=(self), geolocation=(), microphone=()",
 }
 
 
@@ -56,7 +56,8 @@ def _encoded(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
 
 ANSWER_HEADERS = _encoded({"content-security-policy": _POLICY, **DEFAULT_HEADERS})
 """Of every answer that does not state others, as ASGI has them."""
-_DOCS_DEFAULTS = _encoded({"content-security-policy": _DOCS_POLICY, **DEFAULT_HEADERS})
+_NO_CAMERA = {"permissions-policy": "camera=(), geolocation=(), microphone=()"}  # scripts from elsewhere run there
+_DOCS_DEFAULTS = _encoded({"content-security-policy": _DOCS_POLICY, **DEFAULT_HEADERS, **_NO_CAMERA})
 _REQUEST_ID_NAME = REQUEST_ID_HEADER.encode()
 _SERVER_TIMING_NAME = SERVER_TIMING.lower().encode()
 

@@ -21,6 +21,7 @@ from service import tracing
 from service.answer import Answer, Timings
 from service.categorise import Guess, category_of
 from service.embed import Account, Embedder, kind_of, together
+from service.embedding import Embedded, Embedding, EmbeddingKind, ToEmbed, read_all
 from service.errors import DeadlineError, ServiceError
 from service.instances import INSTANCES, OFF, Look, Products
 from service.looking import answers, mixed, mixtures, products, undecided
@@ -174,6 +175,19 @@ class SearchEngine:
             links = await self._read(query, served)
             mixture = mixed(await self._parts(query, links, served, account))
             return await self._ranking.run(category_of, served.bundle, query, mixture, links), served
+
+    async def embed(
+        self, wanted: Sequence[ToEmbed], kind: EmbeddingKind, due: float = math.inf
+    ) -> tuple[list[Embedded], Served, Account]:
+        """Return the vectors of words and pictures, whose they are, and what was gone without.
+
+        Raises:
+            ServiceError: as `search`; then there are no vectors at all.
+        """
+        served = self.served
+        async with self._in_time(due) as account:
+            read = await self._ranking.run(read_all, served.reader, wanted, kind)
+            return await Embedding(self._embedder, served, account, kind).all(wanted, read), served, account
 
     @asynccontextmanager
     async def _in_time(self, due: float, *, counted: bool = True) -> AsyncIterator[Account]:

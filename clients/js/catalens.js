@@ -64,6 +64,11 @@ export class Catalens {
     return this.#read("v1/classify", json("POST", asked), options);
   }
 
+  /** Vectors of `input`: words, {text, entities} or {image}. @param {Asked} asked @param {Options} [options] */
+  embed(asked, options) {
+    return this.#read("v1/embeddings", json("POST", asked), options);
+  }
+
   /** Complete what is typed, `q`. @param {Asked} [asked] @param {Options} [options] */
   suggest(asked, options) {
     return this.#read(`v1/suggest${query(asked)}`, {}, options);

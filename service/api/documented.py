@@ -70,6 +70,7 @@ def document(app: FastAPI) -> None:
             components["examples"] = {name: {"value": value} for name, value in examples.ANSWERS.items()}
             components["schemas"]["SearchRequest"]["examples"] = examples.SEARCH_REQUESTS
             components["schemas"]["ProductsRequest"]["examples"] = examples.PRODUCTS_REQUESTS
+            components["schemas"]["EmbeddingsRequest"]["examples"] = examples.EMBEDDINGS_REQUESTS
             schema = TypeAdapter(ProblemView).json_schema(ref_template="#/components/schemas/{model}")
             components["schemas"].update(schema.pop("$defs"))
             components["schemas"]["Problem"] = schema

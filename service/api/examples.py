@@ -2,6 +2,8 @@
 
 from typing import Any, Final, Literal
 
+from service.api.operating_examples import MAP_RESPONSE, REPORT_RESPONSE
+
 SEARCH_REQUESTS: Final[list[Any]] = [
     {"q": "red running shoes", "limit": 10},
     {"q": "diesel jeans", "entities": {"brand": "Diesel", "season": None}, "explain": True},
@@ -197,6 +199,43 @@ CLASSIFY_RESPONSE: Final = {
     "index": _INDEX,
 }
 
+EMBEDDINGS_REQUESTS: Final[list[Any]] = [
+    {"input": ["red running shoes", {"text": "jeans", "entities": {"brand": "Diesel"}}]},
+    {
+        "kind": "product",
+        "encoding_format": "base64",
+        "input": [
+            {"text": "Slim fit jeans. Mid-rise, in washed blue denim", "entities": {"brand": "Diesel"}},
+            {"image": SEARCH_REQUESTS[-1]["image"]},
+        ],
+    },
+]
+
+EMBEDDINGS_RESPONSE: Final = {
+    "object": "list",
+    "data": [
+        {"object": "embedding", "index": 0, "embedding": [0.6, -0.8, 0.0]},
+        {"object": "embedding", "index": 1, "embedding": [0.0, 0.28, 0.96]},
+    ],
+    "model": "catalens-mini",
+    "fingerprint": "8f5d0c5c9e7d3b4a26a4f5a9e6f2f3c1d08f5d0c5c9e7d3b4a26a4f5a9e6f2f3",
+    "linked_entities": [
+        {
+            "query": 1,
+            "group": "brand",
+            "value": "Diesel",
+            "surface": None,
+            "start": None,
+            "end": None,
+            "probability": 1.0,
+            "source": "caller",
+            "known": True,
+        }
+    ],
+    "index": _INDEX,
+    "degraded": [],
+}
+
 BUNDLES_RESPONSE: Final = {
     "bundles": [
         {
@@ -217,15 +256,29 @@ BUNDLES_RESPONSE: Final = {
 }
 
 ExampleName = Literal[
-    "Bundles", "Classify", "Search", "SearchImage", "Product", "Products", "Deleted", "Ready", "Suggest"
+    "Bundles",
+    "Classify",
+    "Deleted",
+    "Embeddings",
+    "Map",
+    "Product",
+    "Products",
+    "Ready",
+    "Report",
+    "Search",
+    "SearchImage",
+    "Suggest",
 ]
 ANSWERS: Final[dict[ExampleName, Any]] = {
     "Bundles": BUNDLES_RESPONSE,
+    "Report": REPORT_RESPONSE,
+    "Map": MAP_RESPONSE,
     "Search": SEARCH_RESPONSE,
     "SearchImage": IMAGE_RESPONSE,
     "Product": PRODUCT_RESPONSE,
     "Products": PRODUCTS_RESPONSE,
     "Classify": CLASSIFY_RESPONSE,
+    "Embeddings": EMBEDDINGS_RESPONSE,
     "Deleted": {"id": "10011111", "version": 4, "index": _INDEX},
     "Ready": READY_RESPONSE,
     "Suggest": SUGGEST_RESPONSE,

@@ -63,7 +63,7 @@ def search_view(answer: Answer, fields: Sequence[ProductField] | None = None) ->
     return {
         "hits": [_hit(found, answer.served.bundle, fields) for found in answer.hits],
         "instances": _instances(answer, fields),
-        "linked_entities": [_link(link) for link in answer.links],
+        "linked_entities": [link_view(link) for link in answer.links],
         "facets": {facet.field: _facet(facet) for facet in answer.facets},
         "filter_strategy": answer.strategy.value,
         "rerank": _rerank(answer.reranked),
@@ -235,7 +235,8 @@ def _rerank(reranked: Reranked | None) -> RerankView | None:
     return {"category": _category(reranked.guess), "action": reranked.action, "reason": reranked.reason}
 
 
-def _link(link: LinkedEntity) -> LinkedEntityView:
+def link_view(link: LinkedEntity) -> LinkedEntityView:
+    """Return an entity as the wire has it."""
     return {
         "query": link.query,
         "group": link.group,

@@ -8,7 +8,10 @@ from indexer.fields import ATTRIBUTE_PREFIX
 from indexer.searchable import Searchable
 from models.product import Product
 from service.api.schemas import (
+    LONGEST_TEXT,
     ClassifyRequest,
+    EmbeddingInput,
+    EmbeddingsRequest,
     FacetRequest,
     ImageReference,
     ImageSearchForm,
@@ -17,6 +20,8 @@ from service.api.schemas import (
     SearchRequest,
     SimilarRequest,
 )
+from service.embedding import MOST_CHARACTERS, ToEmbed
+from service.errors import InvalidRequestError
 from service.filters import column
 from service.query import (
     FacetField,
@@ -93,6 +98,30 @@ def to_classified(asked: ClassifyRequest) -> Query:
     return to_query(
         SearchRequest(q=asked.q, image=asked.image, entities=asked.entities, entity_linking=asked.entity_linking)
     )
+
+
+def to_embed(asked: EmbeddingsRequest) -> list[ToEmbed]:
+    """Return what a request wants the vectors of.
+
+    Raises:
+        InvalidRequestError: a query's words, or all texts together, are too long.
+    """
+    texts = [item.text or "" for item in asked.input]
+    if asked.kind == "query":
+        for number, text in enumerate(texts):
+            if len(text) > LONGEST_TEXT:
+                msg = f"A query's words have at most {LONGEST_TEXT:,} characters, these have {len(text):,}."
+                raise InvalidRequestError(msg, path=f"input[{number}].text")
+    if sum(map(len, texts)) > MOST_CHARACTERS:
+        msg = f"The texts of one request have at most {MOST_CHARACTERS:,} characters together."
+        raise InvalidRequestError(msg, path="input")
+    return [_to_embed(item, f"input[{number}]") for number, item in enumerate(asked.input)]
+
+
+def _to_embed(item: EmbeddingInput, path: str) -> ToEmbed:
+    if item.image is not None:
+        return ToEmbed(PicturePart(_picture(item.image), 1.0, _picture_path(f"{path}.image", item.image)))
+    return ToEmbed(TextPart(item.text or "", 1.0, f"{path}.text"), item.entities)
 
 
 def _rerank(asked: RerankRequest | None) -> Rerank | None:

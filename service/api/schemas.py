@@ -6,12 +6,16 @@ from fastapi import UploadFile
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, Json, JsonValue, model_validator
 
 from models.product import clean_text
+from service.embedding import LONGEST_PRODUCT_TEXT, MOST_EMBEDDED, EmbeddingKind
 from service.query import MOST_PARTS, EntityLinking, InstancesMode, Mode
 
 ProductField = Literal[
     "id", "title", "description", "brand", "category", "season", "composition", "price", "currency", "in_stock",
     "url", "group", "images", "attributes",
 ]  # fmt: skip
+
+LONGEST_TEXT = 2_000
+"""Characters of the words of a query."""
 
 
 def _readable(text: str) -> str:
@@ -36,7 +40,7 @@ def _words(text: str) -> str:
 
 QueryText = Annotated[
     str,
-    Field(min_length=1, max_length=2_000, description="Words to look for."),
+    Field(min_length=1, max_length=LONGEST_TEXT, description="Words to look for."),
     AfterValidator(_readable),
     AfterValidator(_words),
 ]
@@ -173,6 +177,68 @@ class ClassifyRequest(Request):
     image: ImageReference | None = None
     entities: EntityMap = Field(default_factory=dict)
     entity_linking: EntityLinking = "auto"
+
+
+class EmbeddingInput(Request):
+    """Something to embed: words, with entities that go with them, or a picture."""
+
+    text: (
+        Annotated[
+            str,
+            Field(min_length=1, max_length=LONGEST_PRODUCT_TEXT, description="Of a query, 2,000 characters at most."),
+            AfterValidator(_readable),
+            AfterValidator(_words),
+        ]
+        | None
+    ) = None
+    image: ImageReference | None = None
+    entities: EntityMap = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _one_of(self) -> "EmbeddingInput":
+        if (self.text is None) == (self.image is None):
+            msg = "give exactly one of text and image"
+            raise ValueError(msg)
+        if self.image is not None and self.entities:
+            msg = "entities go with words, not with a picture"
+            raise ValueError(msg)
+        return self
+
+
+def _embedded(stated: object) -> object:
+    return {"text": stated} if isinstance(stated, str) else stated
+
+
+def _listed(stated: object) -> object:
+    return stated if isinstance(stated, list) else [stated]
+
+
+_Embedded = Annotated[EmbeddingInput, BeforeValidator(_embedded, json_schema_input_type=str | EmbeddingInput)]
+
+
+class EmbeddingsRequest(Request):
+    """What to give the vectors of, and what they are for: `query` to search with, `product` to be found."""
+
+    input: Annotated[
+        list[_Embedded],
+        Field(min_length=1, max_length=MOST_EMBEDDED, description="Words and pictures; a text may be a plain string."),
+        BeforeValidator(_listed, json_schema_input_type=str | EmbeddingInput | list[_Embedded]),
+    ]
+    kind: Annotated[
+        EmbeddingKind,
+        Field(
+            description="A query's words are read as those of a search, and entities linked in them; a product's are "
+            "taken as they are, with the entities that go with them, as they are indexed."
+        ),
+    ] = "query"
+    encoding_format: Annotated[
+        Literal["float", "base64"],
+        Field(description="Vectors as numbers, or as base64 of little-endian 32-bit floats, a third of the size."),
+    ] = "float"
+    model: Annotated[
+        Annotated[str, Field(min_length=1, max_length=1_000), AfterValidator(_readable)] | None,
+        Field(description="Refuse if another model is served: vectors do not mix."),
+    ] = None
 
 
 class SearchRequest(Request):

@@ -7,6 +7,7 @@ from typing_extensions import TypedDict
 
 from service.admission import MOST_TIMEOUT_MS, TIMEOUT_HEADER
 from service.errors import UnavailableError
+from service.mapping import Maps
 from service.readiness import Readiness
 from service.results import Results
 from service.search import SearchEngine
@@ -33,6 +34,7 @@ class AppState(TypedDict):
     signals: Signals
     versions: Versions
     settings: Settings
+    maps: Maps
 
 
 def app_state(request: Request) -> AppState:

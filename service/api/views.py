@@ -161,6 +161,29 @@ class ClassifyResponse(TypedDict):
     index: "IndexView"
 
 
+class EmbeddingView(TypedDict):
+    """The vector of the input of this index, of unit length: numbers, or base64 of little-endian 32-bit floats."""
+
+    object: Literal["embedding"]
+    index: int
+    embedding: list[float] | str
+
+
+class EmbeddingsResponse(TypedDict):
+    """A vector for each input, in order. Only those of one `fingerprint`, which is the encoder's, may be compared.
+
+    `linked_entities` are what words were read with; `query` is the index of the input.
+    """
+
+    object: Literal["list"]
+    data: list[EmbeddingView]
+    model: str
+    fingerprint: str
+    linked_entities: list[LinkedEntityView]
+    index: "IndexView"
+    degraded: list[str]
+
+
 class InstanceView(TypedDict):
     """A product in the picture, and what was found for it by itself.
 

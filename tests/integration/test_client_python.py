@@ -73,6 +73,14 @@ def test_suggestions_and_categories(catalens):
     assert set(catalens.classify(q="a blue dress")) == {"category", "index"}
 
 
+def test_vectors_of_words_and_pictures(catalens):
+    words, shown = catalens.embed(input=["red mug", {"image": picture(catalens.image("p9"))}], kind="product")["data"]
+    assert len(words["embedding"]) == len(shown["embedding"]) == 64
+    with pytest.raises(CatalensError) as refused:
+        catalens.embed(input=["red mug", {"image": picture(b"none")}])
+    assert [error["path"] for error in refused.value.errors] == ["input[1].image.data"]
+
+
 def test_products_are_stored_versioned_and_deleted(catalens):
     good = {"id": "py-1", "title": "Checked scarf", "brand": "Ruby", "price": 25}
     answer = catalens.put([good, {"id": "py-2", "price": "dear"}], wait=True)

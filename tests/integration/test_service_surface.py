@@ -14,10 +14,12 @@ from structlog.testing import capture_logs
 from indexer.bundle import Bundle
 from models.encoder import TextTerms
 from service.api import examples
+from service.api.operating_views import MapResponse, ReportResponse
 from service.api.schemas import ProductsRequest, SearchRequest
 from service.api.views import (
     ClassifyResponse,
     DeletedResponse,
+    EmbeddingsResponse,
     ProductResponse,
     ProductsResponse,
     ReadyResponse,
@@ -79,8 +81,9 @@ def test_the_documentation_describes_every_route_and_its_problems(client):
     described = client.get("/openapi.json").json()
     assert set(described["paths"]) == {
         "/v1/search", "/v1/search/image", "/v1/products", "/v1/products/{id}", "/v1/products/{id}/similar",
-        "/v1/products/{id}/images/{n}", "/v1/classify", "/v1/suggest",
+        "/v1/products/{id}/images/{n}", "/v1/classify", "/v1/embeddings", "/v1/suggest",
         "/v1/bundles", "/v1/bundles/rollback", "/v1/bundles/{id}", "/v1/bundles/{id}/activate",
+        "/v1/bundles/{id}/report", "/v1/bundles/{id}/map",
         "/livez", "/readyz", "/metrics",
     }  # fmt: skip
     for kind, name in re.findall(r'"#/components/(schemas|examples)/([^"]+)"', json.dumps(described)):
@@ -101,6 +104,9 @@ def test_the_documented_examples_are_true(client):
     described = client.get("/openapi.json").json()
     assert described["components"]["schemas"]["SearchRequest"]["examples"] == examples.SEARCH_REQUESTS
     assert described["components"]["schemas"]["ProductsRequest"]["examples"] == examples.PRODUCTS_REQUESTS
+    assert described["components"]["schemas"]["EmbeddingsRequest"]["examples"] == examples.EMBEDDINGS_REQUESTS
+    for asked in examples.EMBEDDINGS_REQUESTS:
+        assert client.post("/v1/embeddings", json=asked).status_code == 200
     for asked in examples.PRODUCTS_REQUESTS:
         items = read_items(ProductsRequest.model_validate(asked).products, "products")
         assert all(isinstance(item, Item) for item in items)
@@ -108,6 +114,9 @@ def test_the_documented_examples_are_true(client):
     assert shown == examples.ANSWERS
     forms = {
         "Classify": ClassifyResponse,
+        "Map": MapResponse,
+        "Report": ReportResponse,
+        "Embeddings": EmbeddingsResponse,
         "Search": SearchResponse,
         "SearchImage": SearchResponse,
         "Product": ProductResponse,

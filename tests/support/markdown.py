@@ -1,7 +1,9 @@
 """Pages of documentation, as far as tests look into them: headings and their anchors, links, blocks of code."""
 
 import re
+import shlex
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,6 +12,7 @@ DOCS = ROOT / "docs"
 
 _BLOCK = re.compile(r"^```(\S*)\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
 _SPAN = re.compile(r"`[^`\n]*`")
+_ENDS = {"|", "||", "&&", ";", "&", ">", ">>", "<", "<<", ")"}
 _LINK = re.compile(r"!?\[(?:[^\[\]]|\[[^\]]*\])*\]\(([^()\s]*(?:\([^()]*\))?[^()\s]*)\)")
 
 
@@ -31,6 +34,21 @@ def blocks(path):
     """Return the blocks of code of a page, in order."""
     text = path.read_text(encoding="utf-8")
     return [Block(m[1], m[2], text.count("\n", 0, m.start()) + 1) for m in _BLOCK.finditer(text)]
+
+
+def commands(code) -> Iterator[list[str]]:
+    """Yield the simple commands of some lines of shell, each as its words; some have none."""
+    said = re.sub(r"(^|\s)# .*$", "", code.replace("\\\n", " "), flags=re.MULTILINE)
+    lexer = shlex.shlex(said, posix=True, punctuation_chars="|&;<>()\n")
+    lexer.whitespace, lexer.whitespace_split, lexer.commenters = " \t", True, ""
+    command: list[str] = []
+    for token in lexer:
+        if token in _ENDS or not token.strip("\n|&;<>()"):
+            yield command
+            command = []
+        else:
+            command.append(token)
+    yield command
 
 
 def spans(path):

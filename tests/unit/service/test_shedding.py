@@ -22,6 +22,7 @@ SEARCHES = {
     ("POST", "/v1/search/image"): "/v1/search/image",
     ("GET", "/v1/suggest"): "/v1/suggest",
     ("POST", "/v1/classify"): "/v1/classify",
+    ("POST", "/v1/embeddings"): "/v1/embeddings",
     ("GET", "/v1/products/p%2F1/similar"): "/v1/products/{id}/similar",
 }
 OTHERS = [("PUT", "/v1/products"), ("GET", "/v1/products/p1"), ("GET", "/readyz"), ("GET", "/")]
