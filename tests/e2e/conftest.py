@@ -1,12 +1,13 @@
 """A generated shop, the service that serves it, and a browser to look at it: all real, all in their own processes."""
 
+import fcntl
 import os
 import shutil
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -58,21 +59,45 @@ class Shop:
         return self.folder / row["images"][0]
 
 
+def made_once(folder: Path, make: Callable[[Path], None]) -> Path:
+    """Return a folder that `make` fills: whichever of the tests' processes comes first does it, others wait for it."""
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            unfinished = folder.with_suffix(".unfinished")
+            make(unfinished)
+            unfinished.rename(folder)
+    return folder
+
+
 @pytest.fixture(scope="session")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
+def common(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all processes of this test run have in common."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@pytest.fixture(scope="session")
+def shop(common: Path) -> Shop:
     """A small generated shop."""
-    folder = tmp_path_factory.mktemp("shop")
-    run_module("demo", "generate", "--products", str(PRODUCTS), "--seed", str(SEED), "--out", str(folder))
+
+    def make(folder: Path) -> None:
+        run_module("demo", "generate", "--products", str(PRODUCTS), "--seed", str(SEED), "--out", str(folder))
+
+    folder = made_once(common / "e2e-shop", make)
     return Shop(folder, pq.read_table(folder / "catalogue.parquet").to_pylist())
 
 
 @pytest.fixture(scope="session")
-def data_dir(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder whose published bundle is the shop, encoded with the bundled model."""
-    folder = tmp_path_factory.mktemp("data")
-    catalogue = str(shop.folder / "catalogue.parquet")
-    run_module("indexer", "build", "--catalogue", catalogue, "--data-dir", str(folder), "--publish")
-    return folder
+def data_dir(shop: Shop, common: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder of this process's own whose published bundle is the shop, encoded with the bundled model."""
+
+    def make(folder: Path) -> None:
+        catalogue = str(shop.folder / "catalogue.parquet")
+        run_module("indexer", "build", "--catalogue", catalogue, "--data-dir", str(folder), "--publish")
+
+    own = tmp_path_factory.mktemp("data") / "own"
+    return shutil.copytree(made_once(common / "e2e-data", make), own, symlinks=True)
 
 
 def free_port() -> int:

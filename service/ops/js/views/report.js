@@ -99,6 +99,15 @@ function gates({ gates: groups }) {
           said.map((sentence) => h("li", {}, sentence)),
         )
       : null,
+    said.length
+      ? h(
+          "p",
+          { class: "note" },
+          "What searches lose without a group is measured by ",
+          h("code", {}, "python -m models report"),
+          ".",
+        )
+      : null,
   );
 }
 

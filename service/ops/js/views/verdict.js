@@ -131,13 +131,7 @@ function row(check) {
     badge(outcome, TONES[outcome]),
     number(value),
     number(bar),
-    far === null
-      ? text.none
-      : h(
-          "span",
-          { class: far < 0 ? "bad" : null },
-          far === 0 ? (outcome === "passed" ? "just there" : "0") : text.signed(far),
-        ),
+    far === null ? text.none : h("span", { class: far < 0 ? "bad" : null }, far === 0 ? "0" : text.signed(far)),
     says,
   ];
 }
