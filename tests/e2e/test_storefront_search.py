@@ -240,7 +240,7 @@ def test_more_like_this_and_but_in_other_words(visit, shop):
     ]
     visit.answered()
     assert row["id"] not in visit.ids()
-    expect(visit.page.get_by_role("slider")).to_be_visible()
+    expect(visit.page.get_by_role("slider", name="Words against picture")).to_be_visible()
 
 
 def test_more_is_shown_until_there_is_no_more(visit, shop):

@@ -1,7 +1,9 @@
 // What the user can do, each as one change of the store. The views call these; none of them touches the DOM.
 
 import { ApiError, product } from "./api.js";
-import { NO_QUERY, likeProduct, shownHits, withEntityBack, withReference, withWords, withoutEntity } from "./state.js";
+import {
+  NO_QUERY, likeProduct, shownHits, withEntityAs, withEntityBack, withLess, withReference, withWords, withoutEntity,
+} from "./state.js";
 import { mayBePicture, readPicture } from "./picture.js";
 import { text } from "./text.js";
 
@@ -36,6 +38,19 @@ export function createActions(store, searching, address) {
       searching.now();
     },
 
+    /** These words instead of what was being typed. */
+    complete(/** @type {string} */ q) {
+      ask(withWords(store.get().query, q));
+      address.settle();
+      searching.now();
+    },
+
+    narrow: (/** @type {import("./facets.js").Filter} */ filter) => ask({ ...store.get().query, filter }),
+    sortBy: (/** @type {string} */ sort) => ask({ ...store.get().query, sort }),
+
+    /** Count all values of a field, not only the most frequent. */
+    countAll: (/** @type {string} */ field) => store.set({ whole: [...store.get().whole, field] }),
+
     startAgain: () => store.set({ query: NO_QUERY, chosen: null, open: null, error: null }),
 
     /** The picture in `files`, if one is there; of several, the first. The last one given wins. */
@@ -45,7 +60,7 @@ export function createActions(store, searching, address) {
       const turn = ++pictures;
       if (!mayBePicture(file)) {
         const title = text.notPictureTitle(file.name);
-        store.set({ error: new ApiError("problem", { title, detail: text.notPictureDetail, status: 415 }) });
+        store.set({ error: new ApiError("problem", { title, detail: text.notPictureDetail }) });
         return;
       }
       const reference = await readPicture(file);
@@ -59,6 +74,7 @@ export function createActions(store, searching, address) {
 
     weigh: (/** @type {number} */ weight) => ask({ ...store.get().query, weight }),
     drop: (/** @type {import("./state.js").Dropped} */ entity) => ask(withoutEntity(store.get().query, entity)),
+    correct: (/** @type {import("./state.js").Corrected} */ entity) => ask(withEntityAs(store.get().query, entity)),
     useAgain: (/** @type {string} */ group) => ask(withEntityBack(store.get().query, group)),
 
     /** More like the product that `known` describes. */
@@ -66,6 +82,13 @@ export function createActions(store, searching, address) {
       const products = { ...store.get().products, [known.id]: known };
       store.set({ products, query: likeProduct(known.id), chosen: null, open: null, error: null });
     },
+
+    /** Less like the product that `known` describes, of what is searched for. */
+    dislike(/** @type {import("./api.js").Product} */ known) {
+      const { products, query } = store.get();
+      store.set({ products: { ...products, [known.id]: known }, query: withLess(query, known.id, true), open: null, error: null });
+    },
+    forgive: (/** @type {string} */ id) => ask(withLess(store.get().query, id, false)),
 
     /** Show a product in full; `why`: its explanation first. */
     open: (/** @type {string} */ id, why = false) => store.set({ open: id, why }),
@@ -77,7 +100,7 @@ export function createActions(store, searching, address) {
 }
 
 /**
- * Fetch the products that the state names and does not know: one searched like, one shown in full.
+ * Fetch the products that the state names and does not know: one searched like, those disliked, one shown in full.
  *
  * @param {import("./store.js").Store<State>} store
  */
@@ -92,7 +115,10 @@ export function fetchNamedProducts(store) {
       store.set({ products: { ...store.get().products, [id]: found } });
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
-      store.set({ error, open: store.get().open === id ? null : store.get().open });
+      const { query } = store.get();
+      const gone = error.status === 404 && query.less.includes(id);
+      if (gone) store.set({ query: withLess(query, id, false) }); // there is nothing left to be unlike
+      else store.set({ error, open: store.get().open === id ? null : store.get().open });
     } finally {
       fetching.delete(id);
     }
@@ -103,4 +129,7 @@ export function fetchNamedProducts(store) {
     store.watch(named, ensure);
     void ensure(named(store.get()));
   }
+  const ensureAll = (/** @type {readonly string[]} */ ids) => ids.forEach((id) => void ensure(id));
+  store.watch((state) => state.query.less, ensureAll);
+  ensureAll(store.get().query.less);
 }

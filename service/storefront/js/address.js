@@ -1,11 +1,15 @@
 // The address bar: a search that can be written down is in it, so that it can be shared, reloaded and walked
 // back to. A picture cannot be written down; it lives on in this visit's history.
 
-import { EVEN, NO_QUERY, isEmpty, isMixed } from "./state.js";
+import { SORTS, readFilter, writeFilter } from "./facets.js";
+import { EVEN, MOST_LESS, NO_QUERY, isEmpty, isLookedFor, isMixed } from "./state.js";
 
 /** @typedef {import("./state.js").State} State */
 /** @typedef {import("./state.js").Query} Query */
 /** @typedef {import("./state.js").Reference} Reference */
+
+/** The language that the address asks for; it stays in it, so that it is shared and reloaded with the rest. */
+const LANGUAGE = new URLSearchParams(location.search).get("lang");
 
 /**
  * @param {Query} query
@@ -19,8 +23,13 @@ export function toAddress(query, open, chosen = null) {
   if (query.reference?.kind === "product") asked.set("like", query.reference.id);
   if (isMixed(query) && query.weight !== EVEN) asked.set("weight", `${query.weight}`);
   for (const { group, surface } of query.dropped) asked.append("without", `${group}:${surface}`);
+  for (const { group, surface, value } of query.corrected) asked.append("read", joined(group, surface, value));
+  for (const id of query.less) asked.append("less", id);
+  writeFilter(query.filter, asked);
+  if (query.sort) asked.set("sort", query.sort);
   if (query.reference?.kind === "picture" && chosen !== null) asked.set("instance", `${chosen + 1}`);
   if (open !== null) asked.set("product", open);
+  if (LANGUAGE) asked.set("lang", LANGUAGE);
   return asked.size ? `?${asked}` : "";
 }
 
@@ -42,10 +51,28 @@ export function fromAddress(address) {
     reference: like ? { kind: "product", id: like } : null,
     weight: weight >= 0 && weight <= 1 ? weight : EVEN,
     dropped,
+    corrected: asked.getAll("read").flatMap((entry) => {
+      const [group, surface, value] = parted(entry);
+      return value ? [{ group, value, was: surface, surface }] : [];
+    }),
+    less: asked.getAll("less").filter(Boolean).slice(-MOST_LESS),
+    filter: readFilter(asked),
+    sort: SORTS.find((sort) => sort === asked.get("sort")) ?? "",
   };
   const instance = Number.parseInt(asked.get("instance") ?? "", 10);
   const chosen = instance >= 1 ? instance - 1 : null;
-  return { query: isEmpty(query) ? NO_QUERY : query, open: asked.get("product"), chosen };
+  const less = isLookedFor(query) ? query.less : [];
+  return { query: isEmpty(query) ? NO_QUERY : { ...query, less }, open: asked.get("product"), chosen };
+}
+
+/** @param {string[]} parts to be told apart again by their colons */
+function joined(...parts) {
+  return parts.map((part) => part.replace(/[%:]/g, encodeURIComponent)).join(":");
+}
+
+/** @param {string} entry what joined returned; of anything else, something or nothing */
+function parted(entry) {
+  return entry.split(":").map((part) => part.replaceAll("%3A", ":").replaceAll("%25", "%"));
 }
 
 /**

@@ -21,23 +21,41 @@ import { isMixed } from "./state.js";
 /**
  * A product in the picture: `box` is left, top, right and bottom as shares of its width and height.
  *
- * @typedef {{box: [number, number, number, number], confidence: number, hits: Hit[], found: number}} Instance
+ * @typedef {{
+ *   box: [number, number, number, number], confidence: number, hits: Hit[], found: number, facets?: Facets,
+ * }} Instance
  */
 /**
  * @typedef {{
+ *   values: {value: string | boolean, count: number}[], distinct: number, exact: boolean,
+ *   statistics: {count: number, min: number, max: number, mean: number} | null,
+ * }} Facet
+ */
+/** @typedef {Record<string, Facet>} Facets */
+/** @typedef {{field: string, limit: number}} AskedFacet */
+/** @typedef {{text: string, group: string | null, value: string | null, count: number}} Suggestion */
+/** @typedef {{suggestions: Suggestion[], corrected: string | null}} Suggestions `corrected`: what was meant, if misspelt */
+/**
+ * @typedef {{
  *   hits: Hit[], instances?: Instance[] | null, linked_entities: LinkedEntity[], found: number, limit: number,
- *   offset: number,
+ *   offset: number, facets?: Facets,
  *   index: {bundle: string, model: string}, timings_ms: Record<string, number>, degraded: string[],
  * }} Answer
  */
-/** @typedef {{limit: number, offset: number, signal: AbortSignal}} Page */
+/** @typedef {{limit: number, offset: number, signal: AbortSignal, facets?: AskedFacet[]}} Page */
 
 /** Longest wait for one answer, in milliseconds. */
 const TIMEOUT_MS = 30_000;
+/** How strongly the disliked products push away, against a weight of 1 for all that is wanted. */
+const LESS = 0.5;
+/** Tells searches that are only for their counts from others in a log; the service does not read it. */
+const COUNTS = "?counts";
 
 /** A request that brought no answer. `kind` says which part failed: the network, the clock or the service. */
 export class ApiError extends Error {
   /**
+   * `status` is the service's; 0: the fault was seen here, before anything was sent.
+   *
    * @param {"network" | "timeout" | "problem"} kind
    * @param {{title: string, detail?: string, status?: number, errors?: {path: string, message: string}[],
    *          requestId?: string | null, retryAfterMs?: number | null}} facts
@@ -70,8 +88,32 @@ export class ApiError extends Error {
 export function search(query, page) {
   const { reference } = query;
   if (reference?.kind === "picture") return searchWithPicture(query, reference, page);
-  if (reference?.kind === "product" && !isMixed(query)) return similar(reference.id, page);
+  const alone = !isMixed(query) && !query.sort && !query.less.length;
+  if (reference?.kind === "product" && alone) return similar(reference.id, query, page);
   return post("v1/search", JSON.stringify(searchBody(query, page)), page.signal);
+}
+
+/**
+ * Count the values of fields among what a search finds, or in the whole shop for an empty one.
+ *
+ * @param {import("./state.js").Query} query
+ * @param {AskedFacet[]} facets
+ * @param {AbortSignal} signal
+ * @returns {Promise<Answer>}
+ */
+export function count(query, facets, signal) {
+  const page = { limit: 1, offset: 0, facets, signal };
+  if (query.reference?.kind === "picture") return searchWithPicture(query, query.reference, page, COUNTS);
+  return post(`v1/search${COUNTS}`, JSON.stringify(searchBody(query, page)), signal);
+}
+
+/**
+ * @param {string} q
+ * @param {AbortSignal} signal
+ * @returns {Promise<Suggestions>}
+ */
+export function suggest(q, signal) {
+  return request(`v1/suggest?${new URLSearchParams({ q })}`, { signal });
 }
 
 /**
@@ -97,11 +139,13 @@ export async function product(id, signal) {
 
 /**
  * @param {string} id
+ * @param {import("./state.js").Query} query
  * @param {Page} page
  * @returns {Promise<Answer>}
  */
-function similar(id, { limit, offset, signal }) {
+function similar(id, { filter }, { limit, offset, signal }) {
   const asked = new URLSearchParams({ limit: `${limit}`, offset: `${offset}`, explain: "true" });
+  if (Object.keys(filter).length) asked.set("filter", JSON.stringify(filter));
   return request(`v1/products/${encodeURIComponent(id)}/similar?${asked}`, { signal });
 }
 
@@ -109,40 +153,103 @@ function similar(id, { limit, offset, signal }) {
  * @param {import("./state.js").Query} query
  * @param {import("./state.js").PictureReference} picture
  * @param {Page} page
+ * @param {string} [mark] behind the path
  * @returns {Promise<Answer>}
  */
-function searchWithPicture(query, picture, { limit, offset, signal }) {
+async function searchWithPicture(query, picture, page, mark = "") {
+  if (query.less.length) {
+    const image = { data: await asDataUrl(picture.file) };
+    const body = { ...searchBody(query, page), query: parts(query, { image }), instances: "auto" };
+    return post(`v1/search${mark}`, JSON.stringify(body), page.signal);
+  }
+  const { limit, offset, signal, facets = [] } = page;
   const form = new FormData();
   form.set("image", picture.file, picture.name);
   if (isMixed(query)) {
     form.set("q", query.q);
     form.set("weight", `${query.weight}`);
   }
-  if (query.dropped.length) form.set("entities", JSON.stringify(droppedEntities(query)));
+  for (const [name, value] of Object.entries(statedEntities(query))) form.set(name, JSON.stringify(value));
+  for (const [name, value] of Object.entries(narrowing(query, facets))) form.set(name, JSON.stringify(value));
   form.set("limit", `${limit}`);
   form.set("offset", `${offset}`);
   form.set("explain", "true");
   form.set("instances", "auto");
-  return request("v1/search/image", { method: "POST", body: form, signal });
+  return request(`v1/search/image${mark}`, { method: "POST", body: form, signal });
 }
 
 /**
  * @param {import("./state.js").Query} query words, perhaps with a product
  * @param {Page} page
  */
-function searchBody(query, { limit, offset }) {
-  const { q, reference, weight } = query;
-  const asked =
-    reference?.kind === "product"
-      ? { query: [{ text: q, weight: 1 - weight }, { product: reference.id, weight }] }
-      : { q };
-  const entities = query.dropped.length ? { entities: droppedEntities(query) } : {};
-  return { ...asked, ...entities, limit, offset, explain: true };
+function searchBody(query, { limit, offset, facets = [] }) {
+  const { q, reference, less } = query;
+  const product = reference?.kind === "product" ? { product: reference.id } : null;
+  const asked = product || less.length ? { query: parts(query, product) } : q.trim() ? { q } : {};
+  return { ...asked, ...statedEntities(query), ...narrowing(query, facets), limit, offset, explain: true };
 }
 
-/** @param {import("./state.js").Query} query */
-function droppedEntities({ dropped }) {
-  return Object.fromEntries(dropped.map(({ group }) => [group, null]));
+/**
+ * What is looked for, and away from what: the disliked share one weight, as in Rocchio's feedback, so that many of them
+ * do not outweigh what is wanted.
+ *
+ * @param {import("./state.js").Query} query
+ * @param {object | null} reference the picture or the product as the service takes it
+ */
+function parts({ q, weight, less }, reference) {
+  const words = q.trim() ? { text: q } : null;
+  const mixed = words && reference;
+  return [
+    ...(words ? [mixed ? { ...words, weight: 1 - weight } : words] : []),
+    ...(reference ? [mixed ? { ...reference, weight } : reference] : []),
+    ...less.map((product) => ({ product, weight: -LESS / less.length })),
+  ];
+}
+
+/**
+ * What narrows, counts and sorts, as far as it is asked for.
+ *
+ * @param {import("./state.js").Query} query
+ * @param {AskedFacet[]} facets
+ */
+function narrowing({ filter: stated, sort, ...query }, facets) {
+  const { reference, less } = query;
+  const itself = reference?.kind === "product" && query.q.trim() === "" ? [reference.id] : [];
+  const unwanted = [...itself, ...less];
+  const filter = unwanted.length ? { ...stated, not: { id: unwanted } } : stated;
+  return {
+    ...(Object.keys(filter).length ? { filter } : {}),
+    ...(facets.length ? { facets } : {}),
+    ...(sort ? { sort: [sort] } : {}),
+  };
+}
+
+/** @param {import("./state.js").Query} query What the user says of entities, if anything. */
+function statedEntities({ dropped, corrected }) {
+  const stated = [...dropped.map(({ group }) => [group, null]), ...corrected.map(({ group, value }) => [group, value])];
+  return stated.length ? { entities: Object.fromEntries(stated) } : {};
+}
+
+/** Pictures as they were sent before: the user asks with the same one again and again.
+ * @type {WeakMap<Blob, Promise<string>>} */
+const sentBefore = new WeakMap();
+
+/**
+ * @param {Blob} picture
+ * @returns {Promise<string>}
+ */
+export function asDataUrl(picture) {
+  const written =
+    sentBefore.get(picture) ??
+    new Promise((resolve, reject) => {
+      const reader = new FileReader();
+      reader.onload = () => resolve(String(reader.result));
+      reader.onerror = () => reject(new ApiError("network", { title: "network" }));
+      reader.readAsDataURL(picture);
+    });
+  sentBefore.set(picture, written);
+  written.catch(() => sentBefore.delete(picture));
+  return written;
 }
 
 /**
@@ -150,7 +257,7 @@ function droppedEntities({ dropped }) {
  * @param {string} body JSON
  * @param {AbortSignal} signal
  */
-function post(path, body, signal) {
+export function post(path, body, signal) {
   return request(path, { method: "POST", headers: { "content-type": "application/json" }, body, signal });
 }
 
@@ -178,7 +285,7 @@ async function request(path, { signal, ...options }) {
  * @param {Response} response
  * @returns {Promise<ApiError>}
  */
-async function problem(response) {
+export async function problem(response) {
   const isProblem = response.headers.get("content-type")?.startsWith("application/problem+json");
   const facts = isProblem ? await response.json() : {};
   const seconds = Number.parseFloat(response.headers.get("retry-after") ?? "");

@@ -9,12 +9,15 @@ import { createStore } from "./store.js";
 import { showAsked } from "./views/asked.js";
 import { showFoot } from "./views/foot.js";
 import { showHero } from "./views/hero.js";
+import { sayWords } from "./views/language.js";
+import { showNarrowing } from "./views/narrow.js";
 import { showNotices } from "./views/notice.js";
+import { showOverPage } from "./views/over.js";
 import { showPhoto } from "./views/photo.js";
-import { showProduct } from "./views/product.js";
 import { showResults } from "./views/results.js";
 import { showSearchBox } from "./views/searchbox.js";
 
+sayWords();
 const store = createStore({ ...initialState(), ...fromAddress(location.search), online: navigator.onLine });
 const searching = startSearching(store);
 const actions = createActions(store, searching, keepAddress(store));
@@ -25,9 +28,10 @@ showAsked(store, actions);
 showPhoto(store, actions);
 showHero(store, actions);
 showResults(store, actions);
+showNarrowing(store, actions);
 showNotices(store, actions);
 showFoot(store);
-showProduct(store, actions);
+showOverPage(store, actions);
 
 addEventListener("online", () => actions.setOnline(true));
 addEventListener("offline", () => actions.setOnline(false));

@@ -85,7 +85,7 @@ async function run(store, signal) {
   try {
     const found = empty
       ? { browse: await firstView(signal) }
-      : { answer: await firstPage(query, signal), answered: query };
+      : { answer: await firstPage(store.get(), signal), answered: query };
     const { error } = store.get();
     store.set({ ...found, phase: "ready", error: error === old ? null : error }); // a newer error is not of this search
   } catch (error) {
@@ -106,11 +106,13 @@ async function firstView(signal) {
 }
 
 /**
- * @param {Query} query
+ * @param {State} state
  * @param {AbortSignal} signal
  */
-async function firstPage(query, signal) {
-  return withoutItself(query, await patiently(() => search(query, { limit: PAGE, offset: 0, signal }), signal));
+async function firstPage({ query, facets }, signal) {
+  const open = facets.filter(({ field }) => !(field in query.filter)); // counting.js asks for the others
+  const page = { limit: PAGE, offset: 0, facets: open, signal };
+  return withoutItself(query, await patiently(() => search(query, page), signal));
 }
 
 /**
@@ -125,7 +127,8 @@ async function showMore(store, signal) {
   try {
     const page = withoutItself(query, await patiently(() => search(query, { limit: PAGE, offset, signal }), signal));
     const hits = joined(answer.hits, page.hits);
-    store.set({ answer: { ...page, hits, instances: withNextPage(answer, page, joined) }, loadingMore: false });
+    const { facets } = answer;
+    store.set({ answer: { ...page, facets, hits, instances: withNextPage(answer, page, joined) }, loadingMore: false });
   } catch (error) {
     if (signal.aborted) return;
     if (!(error instanceof ApiError)) throw error;

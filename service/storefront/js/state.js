@@ -11,7 +11,21 @@ import { hitsOf } from "./instances.js";
 /** @typedef {{kind: "product", id: string}} ProductReference */
 /** @typedef {PictureReference | ProductReference} Reference */
 /** @typedef {{group: string, value: string, surface: string}} Dropped an entity the user does not want used */
-/** @typedef {{q: string, reference: Reference | null, weight: number, dropped: readonly Dropped[]}} Query */
+/**
+ * An entity that the user says is another one: `value` instead of `was`, which was read from the words `surface`.
+ *
+ * @typedef {{group: string, value: string, was: string, surface: string}} Corrected
+ */
+/**
+ * `less` are products that the hits should be less like, by their ids, the first first.
+ * `sort` is FIELD:asc or FIELD:desc, or empty for the best first.
+ *
+ * @typedef {{
+ *   q: string, reference: Reference | null, weight: number, dropped: readonly Dropped[],
+ *   corrected: readonly Corrected[], less: readonly string[],
+ *   filter: import("./facets.js").Filter, sort: string,
+ * }} Query
+ */
 /** @typedef {"idle" | "loading" | "slow" | "ready" | "failed"} Phase */
 /**
  * @typedef {{
@@ -25,16 +39,22 @@ import { hitsOf } from "./instances.js";
  *   browse: {hits: readonly Hit[], examples: readonly string[], answer: Answer} | null,
  *   open: string | null,
  *   why: boolean,
+ *   suggested: ({q: string} & import("./api.js").Suggestions) | null,
+ *   facets: readonly import("./api.js").AskedFacet[],
+ *   whole: readonly string[],
+ *   counts: import("./api.js").Facets,
  *   products: Readonly<Record<string, import("./api.js").Product>>,
  *   online: boolean,
  * }} State
  */
 
+/** So many products may be disliked at once; another one takes the place of the first. */
+export const MOST_LESS = 8;
 /** Share of the picture (or product) against the words until the user moves the slider. */
 export const EVEN = 0.5;
 
 /** @type {Query} */
-export const NO_QUERY = Object.freeze({ q: "", reference: null, weight: EVEN, dropped: [] });
+export const NO_QUERY = Object.freeze({ q: "", reference: null, weight: EVEN, dropped: [], corrected: [], less: [], filter: {}, sort: "" });
 
 /** @returns {State} */
 export function initialState() {
@@ -49,14 +69,23 @@ export function initialState() {
     browse: null,
     open: null,
     why: false,
+    suggested: null,
+    facets: [],
+    whole: [],
+    counts: {},
     products: {},
     online: true,
   };
 }
 
-/** @param {Query} query */
-export function isEmpty(query) {
-  return query.q.trim() === "" && query.reference === null;
+/** @param {Query} query Whether nothing is asked: no words, no picture, nothing to narrow or sort by. */
+export function isEmpty({ q, reference, filter, sort }) {
+  return q.trim() === "" && reference === null && sort === "" && Object.keys(filter).length === 0;
+}
+
+/** @param {Query} query Whether there is something to find the like of, or the less like of. */
+export function isLookedFor({ q, reference }) {
+  return q.trim() !== "" || reference !== null;
 }
 
 /** @param {Query} query Whether words and a picture (or product) are mixed, so that a weight has a meaning. */
@@ -85,7 +114,7 @@ export function shownHits(state) {
 }
 
 /**
- * The query with other words. A dropped entity is forgotten once its words are gone.
+ * The query with other words. What was dropped or corrected is forgotten once its words are gone.
  *
  * @param {Query} query
  * @param {string} q
@@ -93,8 +122,9 @@ export function shownHits(state) {
  */
 export function withWords(query, q) {
   const words = q.toLocaleLowerCase();
-  const dropped = query.dropped.filter((entity) => words.includes(entity.surface.toLocaleLowerCase()));
-  return { ...query, q, dropped };
+  const stands = (/** @type {{surface: string}} */ { surface }) => words.includes(surface.toLocaleLowerCase());
+  const [dropped, corrected] = [query.dropped.filter(stands), query.corrected.filter(stands)];
+  return withLessOfSomething({ ...query, q, dropped, corrected });
 }
 
 /**
@@ -103,7 +133,7 @@ export function withWords(query, q) {
  * @returns {Query}
  */
 export function withReference(query, reference) {
-  return { ...query, reference, weight: EVEN };
+  return withLessOfSomething({ ...query, reference, weight: EVEN });
 }
 
 /**
@@ -122,15 +152,49 @@ export function likeProduct(id) {
  * @returns {Query}
  */
 export function withoutEntity(query, { group, value, surface }) {
-  const others = query.dropped.filter((dropped) => dropped.group !== group);
-  return { ...query, dropped: [...others, { group, value, surface }] };
+  const open = withEntityBack(query, group);
+  return { ...open, dropped: [...open.dropped, { group, value, surface }] };
 }
 
 /**
+ * @param {Query} query
+ * @param {Corrected} entity
+ * @returns {Query}
+ */
+export function withEntityAs(query, { group, value, was, surface }) {
+  const open = withEntityBack(query, group);
+  return value === was ? open : { ...open, corrected: [...open.corrected, { group, value, was, surface }] };
+}
+
+/**
+ * The query with what is read for `group` as the words say it.
+ *
  * @param {Query} query
  * @param {string} group
  * @returns {Query}
  */
 export function withEntityBack(query, group) {
-  return { ...query, dropped: query.dropped.filter((dropped) => dropped.group !== group) };
+  const others = (/** @type {{group: string}} */ entity) => entity.group !== group;
+  return { ...query, dropped: query.dropped.filter(others), corrected: query.corrected.filter(others) };
+}
+
+/**
+ * @param {Query} query
+ * @param {string} id
+ * @param {boolean} on whether the hits should be less like this product
+ * @returns {Query}
+ */
+export function withLess(query, id, on) {
+  const others = query.less.filter((other) => other !== id);
+  return { ...query, less: on ? [...others, id].slice(-MOST_LESS) : others };
+}
+
+/**
+ * Less is less of something: without words and reference there is nothing to have less of.
+ *
+ * @param {Query} query
+ * @returns {Query}
+ */
+function withLessOfSomething(query) {
+  return isLookedFor(query) ? query : { ...query, less: [] };
 }

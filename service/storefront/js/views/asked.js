@@ -1,15 +1,19 @@
-// What is searched for beyond the words in the box: the picture or product, its weight, the names read out of
-// the words.
+// What is searched for beyond the words in the box: the picture or product, its weight, what there should be less of,
+// the names read out of the words.
 
 import { byId, h, icon } from "../dom.js";
+import { instancesOf } from "../instances.js";
+import { later } from "../later.js";
 import { drawPreview } from "../picture.js";
 import { isMixed } from "../state.js";
 import { text } from "../text.js";
+import { chips, replaceChips } from "./chips.js";
 
 /** @typedef {import("../state.js").State} State */
 /** @typedef {import("../actions.js").Actions} Actions */
 
 const THUMBNAIL_PX = 96;
+const guesses = later(() => import("./guess.js"));
 /** The slider's ends stay short of 0 and 100, where one side would not be searched for at all. */
 const LEAST = 5;
 
@@ -19,8 +23,8 @@ const LEAST = 5;
  */
 export function showAsked(store, actions) {
   const section = byId("asked", HTMLElement);
-  const places = { reference: h("div"), slider: h("div"), chips: h("div") };
-  section.append(places.reference, places.slider, places.chips);
+  const places = { reference: h("div"), guess: h("div"), slider: h("div"), less: h("div", { class: "disliked" }), chips: h("div") };
+  section.append(...Object.values(places));
 
   function showReference() {
     const { query, products } = store.get();
@@ -30,8 +34,19 @@ export function showAsked(store, actions) {
     const { query } = store.get();
     places.slider.replaceChildren(...(isMixed(query) ? [slider(query, actions)] : []));
   }
+  function showLess() {
+    const { query, products } = store.get();
+    places.less.replaceChildren(...query.less.map((id) => lessToken(id, products[id], actions)));
+  }
+  async function showGuess() {
+    places.guess.replaceChildren();
+    const picture = singlePicture(store.get());
+    if (!picture) return;
+    const said = await guesses().then(({ guessOfPicture }) => guessOfPicture(picture), () => "");
+    if (picture === singlePicture(store.get())) places.guess.replaceChildren(said);
+  }
   function showChips() {
-    places.chips.replaceChildren(...chips(store.get(), actions));
+    replaceChips(places.chips, chips(store.get(), actions));
   }
   function hideIfEmpty() {
     section.hidden = !section.querySelector(".token, .weight, .chips");
@@ -44,14 +59,49 @@ export function showAsked(store, actions) {
   store.watch((state) => state.query.reference, draw(showReference));
   store.watch((state) => referencedProduct(state), draw(showReference));
   store.watch((state) => isMixed(state.query) && state.query.reference, draw(showSlider));
+  store.watch(singlePicture, () => void showGuess());
+  store.watch((state) => state.query.less, draw(showLess));
+  store.watch((state) => state.products, draw(showLess));
   store.watch((state) => state.answer, draw(showChips));
   store.watch((state) => state.query.dropped, draw(showChips));
-  [showReference, showSlider, showChips, hideIfEmpty].forEach((part) => part());
+  store.watch((state) => state.query.corrected, draw(showChips));
+  [showReference, showSlider, showLess, showChips, hideIfEmpty].forEach((part) => part());
 }
 
 /** @param {State} state The product searched like, once it is known. */
 function referencedProduct({ query: { reference }, products }) {
   return reference?.kind === "product" ? products[reference.id] : undefined;
+}
+
+/**
+ * The user's picture once it is answered, if it shows one thing: several are of no one category.
+ *
+ * @param {State} state
+ */
+function singlePicture({ query: { reference }, answered, answer }) {
+  const one = answer !== null && instancesOf(answer).length < 2;
+  return one && reference?.kind === "picture" && reference === answered.reference ? reference : null;
+}
+
+/**
+ * @param {string} id
+ * @param {import("../api.js").Product | undefined} product
+ * @param {Actions} actions
+ */
+function lessToken(id, product, actions) {
+  const name = product?.title ?? text.thisProduct;
+  const remove = h(
+    "button",
+    { class: "ghost", type: "button", "aria-label": text.removeLess(name), onclick: () => actions.forgive(id) },
+    icon("close"),
+  );
+  return h(
+    "div",
+    { class: "token less", "data-id": id },
+    thumbnail(product?.images?.[0]),
+    h("span", { class: "token-name" }, h("small", {}, text.lessLikeThis), name),
+    remove,
+  );
 }
 
 /**
@@ -111,63 +161,5 @@ function slider(query, actions) {
     h("span", { "aria-hidden": "true" }, text.words),
     input,
     h("span", { "aria-hidden": "true" }, other),
-  );
-}
-
-/**
- * @param {State} state
- * @param {Actions} actions
- * @returns {HTMLElement[]}
- */
-function chips({ answer, query }, actions) {
-  const gone = new Set(query.dropped.map((dropped) => dropped.group));
-  const linked = (answer?.linked_entities ?? []).filter(({ group }) => !gone.has(group));
-  if (linked.length + query.dropped.length === 0) return [];
-  return [
-    h(
-      "div",
-      { class: "chips" },
-      h("span", { class: "chips-label", id: "chips-label" }, text.understoodAs),
-      h(
-        "ul",
-        { "aria-labelledby": "chips-label" },
-        linked.map((entity) => h("li", {}, usedChip(entity, actions))),
-        query.dropped.map((entity) => h("li", {}, droppedChip(entity, actions))),
-      ),
-    ),
-  ];
-}
-
-/**
- * @param {import("../api.js").LinkedEntity} entity
- * @param {Actions} actions
- */
-function usedChip({ group, value, surface, known }, actions) {
-  const name = text.group(group);
-  const drop = () => actions.drop({ group, value, surface: surface ?? value });
-  return h(
-    "button",
-    { class: "chip", type: "button", "data-group": group, onclick: drop },
-    h("small", {}, name),
-    h("span", {}, value, known ? null : h("small", {}, ` (${text.unknown})`)),
-    h("span", { class: "sr" }, text.ignore),
-    icon("close"),
-  );
-}
-
-/**
- * @param {import("../state.js").Dropped} entity
- * @param {Actions} actions
- */
-function droppedChip({ group, value }, actions) {
-  const name = text.group(group);
-  const back = () => actions.useAgain(group);
-  return h(
-    "button",
-    { class: "chip gone", type: "button", "data-group": group, onclick: back },
-    h("small", {}, name),
-    h("s", {}, value),
-    h("span", { class: "sr" }, text.useAgain),
-    icon("undo"),
   );
 }

@@ -13,10 +13,11 @@ const PICTURE_PX = 400;
 
 /**
  * @param {Product} product
- * @param {{href: string, explained: boolean}} facts where the product is shown in full; whether the hit has terms
+ * @param {{href: string, explained: boolean, less: boolean}} facts where the product is shown in full; whether the hit
+ *   has terms; whether there is something to have less of
  * @param {Actions} actions
  */
-export function card(product, { href, explained }, actions) {
+export function card(product, { href, explained, less }, actions) {
   const open = (/** @type {Event} */ event) => follow(event, () => actions.open(product.id));
   return h(
     "li",
@@ -25,7 +26,13 @@ export function card(product, { href, explained }, actions) {
     h("div", { class: "tile" }, picture(product.images?.[0])),
     product.brand ? h("p", { class: "brand" }, product.brand) : null,
     h("p", { class: "offer" }, price(product), stock(product)),
-    h("div", { class: "card-actions" }, explained ? whyButton(product, actions) : null, likeLink(product, actions)),
+    h(
+      "div",
+      { class: "card-actions" },
+      explained ? whyButton(product, actions) : null,
+      likeLink(product, actions),
+      less ? lessButton(product, actions) : null,
+    ),
   );
 }
 
@@ -36,7 +43,7 @@ export function card(product, { href, explained }, actions) {
 function whyButton({ id, title }, actions) {
   const label = `${text.whyThis} ${title}`;
   const ask = () => actions.open(id, true);
-  return h("button", { type: "button", class: "card-why", "aria-label": label, onclick: ask }, icon("why"), text.why);
+  return h("button", { type: "button", class: "card-why", "aria-label": label, onclick: ask }, icon("why"), h("span", {}, text.why));
 }
 
 /**
@@ -48,6 +55,16 @@ function likeLink(product, actions) {
   const label = `${text.similar}: ${text.moreLike(product.title)}`;
   const ask = (/** @type {Event} */ event) => follow(event, () => actions.like(product));
   return h("a", { class: "card-like", href, "aria-label": label, onclick: ask }, icon("similar"), text.similar);
+}
+
+/**
+ * @param {Product} product
+ * @param {Actions} actions
+ */
+function lessButton(product, actions) {
+  const label = `${text.less}: ${text.lessLike(product.title)}`;
+  const ask = () => actions.dislike(product);
+  return h("button", { type: "button", class: "card-less", "aria-label": label, onclick: ask }, icon("less"), h("span", {}, text.less));
 }
 
 /** @param {Product} product */

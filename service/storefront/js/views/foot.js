@@ -1,18 +1,21 @@
-// The quiet line at the end: how long the answer took, which index and model gave it, what it went without.
+// The quiet line at the end: how long the answer took, which index and model gave it, what it went without. And the
+// choice of a language.
 
 import { byId, h } from "../dom.js";
 import { showsFirstView } from "../state.js";
 import { text } from "../text.js";
+import { languagePicker } from "./language.js";
 
 /** @typedef {import("../state.js").State} State */
 
 /** @param {import("../store.js").Store<State>} store */
 export function showFoot(store) {
-  const foot = byId("foot", HTMLElement);
+  const said = h("div", { class: "facts" });
+  byId("foot", HTMLElement).append(said, languagePicker());
   function show() {
     const state = store.get();
     const shown = showsFirstView(state) ? state.browse?.answer : state.answer;
-    if (shown) foot.replaceChildren(...facts(shown));
+    if (shown) said.replaceChildren(...facts(shown));
   }
   store.watch((state) => state.answer, show);
   store.watch((state) => state.browse, show);

@@ -11,6 +11,8 @@ import { heading } from "./results.js";
 
 /** Rest after an answer before it is announced, so that typing is not talked over. */
 const ANNOUNCE_MS = 700;
+/** What the service says of an error is said in this language whatever the page's is. */
+const SERVICE_LANGUAGE = "en";
 
 /**
  * @param {import("../store.js").Store<State>} store
@@ -54,12 +56,16 @@ function failure(error, query, actions) {
   const said = {
     network: { title: text.networkTitle, detail: text.networkDetail },
     timeout: { title: text.timeoutTitle, detail: text.timeoutDetail },
-    problem: { title: error.title || text.brokenTitle, detail: error.detail },
+    problem: {
+      title: (error.status ? text.problemTitle(error.status, error.title) : error.title) || text.brokenTitle,
+      detail: error.detail,
+    },
   }[error.kind];
   const removable = !error.passing && query.reference !== null;
   return notice({
     ...said,
     role: "alert",
+    language: error.status ? SERVICE_LANGUAGE : null,
     errors: error.errors,
     requestId: error.requestId,
     buttons: [
@@ -84,9 +90,10 @@ function button(label, act) {
 
 /**
  * @param {{title: string, role: "alert" | "status", detail?: string, errors?: {path: string, message: string}[],
- *          requestId?: string | null, buttons?: (HTMLElement | null)[]}} facts
+ *          requestId?: string | null, buttons?: (HTMLElement | null)[], language?: string | null}} facts `language` is
+ *          that of the detail and the errors where it is not the page's
  */
-function notice({ title, role, detail, errors = [], requestId, buttons = [] }) {
+function notice({ title, role, detail, errors = [], requestId, buttons = [], language }) {
   const more = errors.filter(({ message }) => message && !detail?.includes(message));
   return h(
     "div",
@@ -96,8 +103,8 @@ function notice({ title, role, detail, errors = [], requestId, buttons = [] }) {
       "div",
       {},
       h("p", { class: "notice-title" }, title),
-      detail ? h("p", {}, detail) : null,
-      more.length ? h("ul", {}, more.map(({ path, message }) => h("li", {}, path ? `${path}: ${message}` : message))) : null,
+      detail ? h("p", { lang: language }, detail) : null,
+      more.length ? h("ul", { lang: language }, more.map(({ path, message }) => h("li", {}, path ? `${path}: ${message}` : message))) : null,
       buttons.some(Boolean) ? h("p", { class: "buttons" }, buttons) : null,
       requestId ? h("p", { class: "note" }, text.requestId(requestId)) : null,
     ),

@@ -1,10 +1,11 @@
 // One product in full, over the page: its pictures, what the catalogue says, and why it was found.
 
 import { byId, h, icon } from "../dom.js";
-import { shownHits } from "../state.js";
+import { isLookedFor, shownHits } from "../state.js";
 import { text } from "../text.js";
 import { price, stock } from "./card.js";
 import { explanation } from "./explain.js";
+import { guessOfProduct } from "./guess.js";
 
 /** @typedef {import("../state.js").State} State */
 /** @typedef {import("../actions.js").Actions} Actions */
@@ -29,7 +30,7 @@ export function showProduct(store, actions) {
       return;
     }
     const [product, hit] = "product" in subject ? [subject.product, subject] : [subject, undefined];
-    dialog.replaceChildren(...contents(product, hit, actions));
+    dialog.replaceChildren(...contents(product, hit, store.get(), actions));
     if (!dialog.open) dialog.showModal();
     const first = dialog.querySelector(store.get().why && hit ? "#explain-title" : "#product-title");
     if (first instanceof HTMLElement) first.focus();
@@ -54,10 +55,11 @@ function opened(state) {
 /**
  * @param {Product} product
  * @param {import("../api.js").Hit | undefined} hit
+ * @param {State} state
  * @param {Actions} actions
  * @returns {HTMLElement[]}
  */
-function contents(product, hit, actions) {
+function contents(product, hit, state, actions) {
   const closing = h("button", { class: "ghost product-close", type: "button", "aria-label": text.close }, icon("close"));
   closing.addEventListener("click", () => byId("product", HTMLDialogElement).close());
   const sheet = h(
@@ -70,10 +72,11 @@ function contents(product, hit, actions) {
       product.brand ? h("p", { class: "brand" }, product.brand) : null,
       h("h2", { id: "product-title", tabindex: "-1" }, product.title),
       h("p", { class: "offer" }, price(product), stock(product)),
-      buttons(product, actions),
-      hit?.explain?.terms.length ? explanation(hit) : null,
+      buttons(product, Boolean(hit) && isLookedFor(state.query), actions),
+      hit?.explain?.terms.length ? explanation(hit, state) : null,
       product.description ? h("p", { class: "description" }, product.description) : null,
       details(product),
+      guessOfProduct(product),
     ),
   );
   return [closing, sheet];
@@ -81,14 +84,17 @@ function contents(product, hit, actions) {
 
 /**
  * @param {Product} product
+ * @param {boolean} less whether there is something to have less of
  * @param {Actions} actions
  */
-function buttons(product, actions) {
+function buttons(product, less, actions) {
+  const dislike = () => actions.dislike(product);
   const shop = webAddress(product.url);
   return h(
     "p",
     { class: "buttons" },
     h("button", { class: "button", type: "button", onclick: () => actions.like(product) }, icon("similar"), text.moreLikeThis),
+    less ? h("button", { class: "button quiet", type: "button", onclick: dislike }, icon("less"), text.lessLikeThis) : null,
     shop ? h("a", { class: "button quiet", href: shop, rel: "noopener", target: "_blank" }, icon("out"), text.toShop) : null,
   );
 }

@@ -4,7 +4,7 @@ import { toAddress } from "../address.js";
 import { byId, h } from "../dom.js";
 import { chosenOf, foundOf, instancesOf } from "../instances.js";
 import { nextOffset } from "../search.js";
-import { isEmpty, isMixed, shownHits, showsFirstView } from "../state.js";
+import { isEmpty, isLookedFor, isMixed, shownHits, showsFirstView } from "../state.js";
 import { text } from "../text.js";
 import { card } from "./card.js";
 
@@ -59,7 +59,7 @@ export function heading(state) {
   if (showsFirstView(state)) return text.products;
   const query = state.answer ? state.answered : state.query;
   const { q, reference } = query;
-  if (reference === null) return text.resultsFor(q.trim());
+  if (reference === null) return q.trim() ? text.resultsFor(q.trim()) : text.resultsFiltered;
   if (reference.kind === "picture") return ofPicture(state, isMixed(query) ? q.trim() : "");
   const title = state.products[reference.id]?.title ?? text.thisProduct;
   return isMixed(query) ? text.resultsLikeBoth(title, q.trim()) : text.resultsLike(title);
@@ -99,12 +99,14 @@ function showHead(state, hits) {
  * @param {State} state
  */
 function facts(hit, { query }) {
-  return { href: toAddress(query, hit.id), explained: Boolean(hit.explain?.terms.length) };
+  const less = isLookedFor(query);
+  return { href: toAddress(query, hit.id), explained: Boolean(hit.explain?.terms.length), less };
 }
 
 /**
  * Make `grid` hold one card per hit. Cards of the same hits stay, so that the focus is not lost while more are
- * added; pictures of the same products stay, so that they do not flicker while the user types.
+ * added; pictures of the same products stay, so that they do not flicker while the user types. Where the card with
+ * the focus goes, the one that takes its place gets it.
  *
  * @param {HTMLElement} grid
  * @param {readonly Hit[]} hits
@@ -121,8 +123,11 @@ function fill(grid, hits, make) {
     return fresh;
   });
   const same = cards.filter((node, i) => before[i] === node).length;
+  const place = before.findIndex((node) => node.querySelector(":focus-visible"));
   if (same === before.length) grid.append(...cards.slice(same));
   else grid.replaceChildren(...cards);
+  const next = cards[Math.min(place, cards.length - 1)]?.querySelector(".card-open");
+  if (next instanceof HTMLElement && !grid.contains(document.activeElement)) next.focus({ preventScroll: true });
 }
 
 /** Which hit a card was made of.

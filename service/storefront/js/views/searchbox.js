@@ -1,6 +1,7 @@
 // The search box: words, the button and the input for a picture, and the picture dropped or pasted anywhere.
 
 import { byId } from "../dom.js";
+import { later } from "../later.js";
 
 /** @typedef {import("../state.js").State} State */
 
@@ -24,7 +25,7 @@ export function showSearchBox(store, actions) {
     input.focus();
   });
   input.addEventListener("keydown", (event) => {
-    if (event.key !== "ArrowDown") return;
+    if (event.key !== "ArrowDown" || input.getAttribute("aria-expanded") === "true") return;
     const first = document.querySelector(".grid .card-open");
     if (first instanceof HTMLElement) {
       event.preventDefault();
@@ -48,6 +49,25 @@ export function showSearchBox(store, actions) {
   );
   show(store.get().query.q);
   takePictures(actions);
+  sendForSuggestions(store, actions, input);
+}
+
+/**
+ * Suggestions come when someone is about to type, and where there are words already.
+ *
+ * @param {import("../store.js").Store<State>} store
+ * @param {import("../actions.js").Actions} actions
+ * @param {HTMLInputElement} input
+ */
+function sendForSuggestions(store, actions, input) {
+  const get = later(async () => {
+    const [{ showSuggestions }] = await Promise.all([import("./suggestions.js"), import("../suggest.js")]);
+    showSuggestions(store, actions);
+  });
+  const send = () => void get().catch(() => {});
+  input.addEventListener("focus", send);
+  store.watch((state) => state.query.q !== "", send);
+  if (store.get().query.q) send();
 }
 
 /** @param {import("../actions.js").Actions} actions */
