@@ -72,10 +72,10 @@ def pairwise(rows: int, seed: int) -> None:
 @cli.subject_options
 @click.option("--queries", type=click.Path(path_type=Path), help="Judged queries.  [default: made]")
 @click.option("--most-queries", default=200, show_default=True, type=click.IntRange(1), help="Of each kind, at most.")
-@click.option("--min-confidence", default=0.7, show_default=True, type=PROPORTION, help="Of a category.")
+@click.option("--min-confidence", default=None, type=PROPORTION, help="Of a category; as the service does if absent.")
 @cli.seed_option
 def rerank(
-    data_dir: Path, encoder: str, queries: Path | None, most_queries: int, min_confidence: float, seed: int
+    data_dir: Path, encoder: str, queries: Path | None, most_queries: int, min_confidence: float | None, seed: int
 ) -> None:
     """What ranking by the query's category is worth."""
     from benchmarks import rerank as measured

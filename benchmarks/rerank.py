@@ -29,7 +29,7 @@ DEPTH = 10
 
 
 def figures(
-    data_dir: Path, encoder: str, queries: Path | None, most: int, seed: int, min_confidence: float
+    data_dir: Path, encoder: str, queries: Path | None, most: int, seed: int, min_confidence: float | None
 ) -> dict[str, object]:
     """Return precision and nDCG by kind of query and way.
 
@@ -39,7 +39,7 @@ def figures(
         queries: a file of judged queries; None: made of the catalogue.
         most: queries of each kind.
         seed: of made ones.
-        min_confidence: from which on a category is used.
+        min_confidence: from which on a category is used; None: as the service does by itself.
     """
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     settings = Settings.model_validate({"data_dir": data_dir, "encoder": encoder, "update_log": "off"})
@@ -51,12 +51,13 @@ def figures(
         asked = read_queries(queries) if queries is not None else make_queries(bundle, 4 * most, seed)
         kinds = _of_one_category(bundle, asked, most)
         category = {bundle.products.id_of(row): bundle.products[row].category for row in range(len(bundle.products))}
+    least = {} if min_confidence is None else {"min_confidence": min_confidence}
     with TestClient(create_app(settings)) as client:
         return {
             kind: {
                 "queries": len(some),
                 **{
-                    way: _measured(client, some, category, rerank and {**rerank, "min_confidence": min_confidence})
+                    way: _measured(client, some, category, rerank and {**rerank, **least})
                     for way, rerank in WAYS.items()
                 },
             }

@@ -20,10 +20,10 @@ from models.category.judge import Judgement, combined
 from models.encoder import Vectors
 from service.errors import InvalidRequestError
 from service.mixture import Mixture
-from service.query import PicturePart, Query, TextPart
+from service.query import PicturePart, Query, RerankAction, TextPart
 from service.understand import LinkedEntity
 
-Action = Literal["filter", "demote", "none"]
+Action = RerankAction | Literal["none"]
 Source = Literal["caller", "linked", "words", "picture", "both"]
 
 ALTERNATIVES: Final = 4
@@ -130,20 +130,30 @@ def fitting(view: Searchable, name: str, rows: NDArray[np.int64] | None = None) 
     likely as that is wrong, if the judges say it is of this one.
     """
     codes, known = view.products.entity_codes(GROUP)
-    code = known.get(fold_value(name), -2)
-    states = codes == code
-    chance = states.astype(np.float32)
+    places = np.arange(len(codes)) if rows is None else rows
+    stated, code = codes[places], known.get(fold_value(name), -2)
+    chance: NDArray[np.float32] = np.asarray(stated == code, np.float32)
     categories = view.categories
     number = None if categories is None else categories.number(name)
     if categories is not None and number is not None:
-        n = len(categories.listed)
-        may_be = ~states[:n] & (categories.both.classes == number)
+        judged = np.flatnonzero((places < len(categories.listed)) & (stated != code))
+        judged = judged[categories.both.classes[places[judged]] == number]
         if view.live is not None:
-            may_be &= view.live[:n]
-        silent = codes[:n] < 0
-        chance[:n][may_be & silent] = categories.both.probability[may_be & silent]
-        chance[:n][may_be & ~silent] = categories.wrong[may_be & ~silent]
-    return np.asarray(chance if rows is None else chance[rows], np.float32)
+            judged = judged[view.live[places[judged]]]
+        at = places[judged]
+        chance[judged] = np.where(stated[judged] < 0, categories.both.probability[at], categories.wrong[at])
+    return chance
+
+
+def relative_fit(view: Searchable, guess: Guess, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return how likely products are of the query's category, over how likely the guess is, `(m,) float32`, 0 to 1.
+
+    The query's category is the one that is guessed or one of its alternatives, each as likely as it is.
+    """
+    fit = fitting(view, guess.name, rows)
+    for name, chance in guess.alternatives:
+        fit += np.float32(chance / guess.probability) * fitting(view, name, rows)
+    return np.minimum(fit, np.float32(1), out=fit)
 
 
 def narrowed(view: Searchable, query: Query, among: Mask | None, guess: Guess | None) -> tuple[Mask | None, Reranked]:
@@ -177,12 +187,15 @@ def unfiltered(reranked: Reranked) -> Reranked:
 def demoted(view: Searchable, scored: Scored, reranked: Reranked) -> Scored:
     """Return the candidates with what each loses by being of another category, as its last added column.
 
-    A product that cannot be of the category loses what the best score is above the worst, or above 0, times the
-    probability of the guess: with a sure guess it comes behind all that are.
+    A product that cannot be of the category loses `(2 p - 1)^2` of what the best score is above the worst, or above 0,
+    for a guess of probability p: with a sure guess it comes behind all that are, and nothing is lost by one that is as
+    likely wrong as right. Weighed by p itself, wrong guesses cost more than right ones bring (docs/evaluation.md). One
+    of an alternative loses less by as much as that is likely.
     """
-    if reranked.guess is None or not len(scored.rows):
+    guess = reranked.guess
+    if guess is None or not len(scored.rows):
         return scored
-    misfit = 1 - fitting(view, reranked.guess.name, scored.rows)
+    sure = np.float32(max(0.0, 2 * guess.probability - 1) ** 2)
     span = np.float32(max(0.0, float(scored.scores.max())) - min(0.0, float(scored.scores.min())))
-    loss = (-np.float32(reranked.guess.probability) * span * misfit).astype(np.float32)
+    loss = -sure * span * (1 - relative_fit(view, guess, scored.rows))
     return replace(scored, scores=scored.scores + loss, added=np.column_stack([scored.added, loss]))

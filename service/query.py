@@ -5,7 +5,8 @@ The wire's JSON and forms become these in `service.api`; `service.search` answer
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from types import MappingProxyType
+from typing import Final, Literal
 
 from pydantic import JsonValue
 
@@ -89,6 +90,12 @@ class SortKey:
     path: str
 
 
+RerankAction = Literal["filter", "demote"]
+
+SURE_ENOUGH: Final[Mapping[RerankAction, float]] = MappingProxyType({"filter": 0.7, "demote": 0.6})
+"""How sure a category must be that is found out, unless a caller says otherwise: a filter's mistakes cost more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rerank:
     """What to make of the query's category.
@@ -100,7 +107,7 @@ class Rerank:
     """
 
     category: str | None
-    action: Literal["filter", "demote"]
+    action: RerankAction
     min_confidence: float
 
 

@@ -24,6 +24,7 @@ from service.embedding import MOST_CHARACTERS, ToEmbed
 from service.errors import InvalidRequestError
 from service.filters import column
 from service.query import (
+    SURE_ENOUGH,
     FacetField,
     Filter,
     InstancesMode,
@@ -127,7 +128,8 @@ def _to_embed(item: EmbeddingInput, path: str) -> ToEmbed:
 def _rerank(asked: RerankRequest | None) -> Rerank | None:
     if asked is None:
         return None
-    return Rerank(None if asked.category == "auto" else asked.category, asked.action, asked.min_confidence)
+    least = SURE_ENOUGH[asked.action] if asked.min_confidence is None else asked.min_confidence
+    return Rerank(None if asked.category == "auto" else asked.category, asked.action, least)
 
 
 def to_similar_query(bundle: Searchable, row: int, asked: SimilarRequest) -> Query:

@@ -166,8 +166,14 @@ class RerankRequest(Request):
         Field(description="Leave products of another category out, or put them behind."),
     ] = "demote"
     min_confidence: Annotated[
-        float, Field(ge=0, le=1, allow_inf_nan=False, description="How sure the category must be.")
-    ] = 0.7
+        float | None,
+        Field(
+            ge=0,
+            le=1,
+            allow_inf_nan=False,
+            description="How sure the category must be; if not as usual: 0.6 to put behind, 0.7 to leave out.",
+        ),
+    ] = None
 
 
 class ClassifyRequest(Request):

@@ -417,7 +417,7 @@ class RerankRequest(TypedDict):
 
     category: NotRequired[str]
     action: NotRequired[Literal["filter", "demote"]]
-    min_confidence: NotRequired[float]
+    min_confidence: NotRequired[float | None]
 
 
 class RerankView(TypedDict):
