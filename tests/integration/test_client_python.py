@@ -103,6 +103,14 @@ def test_bundles_are_listed_and_activated(catalens, shop):
     assert refused.value.status == 409
 
 
+def test_a_bundle_is_told_of_and_laid_out(catalens, shop):
+    report = catalens.report(shop.path.name)
+    assert report["manifest"]["counts"]["products"] == 48
+    drawn = catalens.map(shop.path.name, limit=5)
+    assert (drawn["of"], len(drawn["points"]["id"])) == (48, 5)
+    assert set(drawn) == set(get_type_hints(wire.MapResponse))
+
+
 def test_a_problem_comes_whole(catalens):
     with pytest.raises(CatalensError, match="limit") as refused:
         catalens.search(q="mug", limit=0)

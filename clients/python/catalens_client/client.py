@@ -129,6 +129,17 @@ class Catalens:
         answer: wire.BundlesResponse = self._read("GET", "/v1/bundles").json()
         return answer
 
+    def report(self, bundle_id: str) -> wire.ReportResponse:
+        """Return what was measured of a bundle, what the gate said of it, and when it went live."""
+        answer: wire.ReportResponse = self._read("GET", f"/v1/bundles/{quote(bundle_id, safe='')}/report").json()
+        return answer
+
+    def map(self, bundle_id: str, *, limit: int | None = None) -> wire.MapResponse:
+        """Return a bundle's products in two dimensions. A first map takes seconds: mind `timeout_s`."""
+        path = f"/v1/bundles/{quote(bundle_id, safe='')}/map"
+        answer: wire.MapResponse = self._read("GET", path, {"limit": limit}).json()
+        return answer
+
     def activate(self, bundle_id: str, *, force: bool = False) -> wire.BundlesResponse:
         """Publish a bundle and answer from it."""
         path = f"/v1/bundles/{quote(bundle_id, safe='')}/activate"
