@@ -19,7 +19,7 @@ from models.vector_blocks import NO_CLASS
 
 SAMPLE: Final = 2_000
 MOST_TOLD: Final = 20  # values of a group, and contradictions
-SURE: Final = 0.7  # what a search that does not say otherwise asks of a category before it acts on it
+SURE: Final = 0.7  # what a search that does not say otherwise asks of a category before it leaves others out
 _AT_ONCE: Final = 256
 
 _Gates = Mapping[tuple[str, str], float]

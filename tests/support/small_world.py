@@ -26,7 +26,8 @@ def rows_of(feeds: ModuleType) -> list[dict[str, object]]:
 def write_shop(folder: Path, feeds: ModuleType, rows: list[dict[str, object]]) -> Path:
     """Write a catalogue as the demo shop has it into `folder`: products, pictures, judged queries."""
     feeds.write_pictures(folder, rows)
-    pq.write_table(pa.Table.from_pylist(rows), folder / "catalogue.parquet")
+    finer = [row | {"sub_category": row["category"]} for row in rows]
+    pq.write_table(pa.Table.from_pylist(finer), folder / "catalogue.parquet")
     queries = [
         {"qid": f"q{n}", "kind": "exact", "text": row["title"], "relevant": [row["id"]]} for n, row in enumerate(rows)
     ]

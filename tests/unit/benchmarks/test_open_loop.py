@@ -25,13 +25,15 @@ def _offer(server, requests, *, per_second=200.0, seconds=0.5, deadline_s=1.0, *
     return Offer(server, requests, per_second, seconds, deadline_s, seed=0, connections=32, **stated)
 
 
+@pytest.mark.clock
 def test_a_stall_is_charged_to_all_who_were_due_meanwhile(server):
     """One request stalls the server for 0.3 s: at 200 a second, that is 60 which wait, by 0.15 s on average."""
     run = send(_offer(server, [get("/stall"), *[get("/ok")] * 999], seconds=0.6))
     assert (run.status == 200).all()
     waited = run.latency_s[run.latency_s > 0.03]
-    assert len(waited) == pytest.approx(54, rel=0.4)  # those that are due in the last 0.03 s wait less
-    assert waited.mean() == pytest.approx(0.165, rel=0.3)
+    assert len(waited) >= 0.6 * 54  # those that are due in the last 0.03 s wait less; a busy machine stalls others, too
+    assert waited.max() >= 0.29
+    assert np.median(waited) >= 0.1
 
 
 def test_late_answers_and_refusals_are_not_good(server):

@@ -19,7 +19,7 @@ from indexer.products import SCHEMA, ProductTable, product_row
 from indexer.report_sections import MOST_TOLD, SURE, agreement_of, gates_of
 from models.encoder import TextTerms
 from models.product import Product
-from service.api.schemas import RerankRequest
+from service.query import SURE_ENOUGH
 
 NONE = -1
 
@@ -131,7 +131,7 @@ class TestAgreement:
         assert agreement_of(judged([NONE, NONE], [0, 1], [0.9, 0.9])) is None
 
     def test_is_as_sure_as_a_search_is(self):
-        assert RerankRequest.model_fields["min_confidence"].default == SURE
+        assert SURE_ENOUGH["filter"] == SURE
 
 
 class TestInABundle:
