@@ -212,7 +212,7 @@ class TestBadRows:
 
 
 class TestKilled:
-    @pytest.mark.parametrize("after_s", [0.0, 0.05, 0.15, 0.3, 0.5])
+    @pytest.mark.parametrize("after_s", [0.0, 0.15])
     def test_nothing_half_finished_is_a_bundle(self, feed, feeds, encoder, tmp_path, after_s):
         process = start_build(feed, tmp_path)
         deadline = time.monotonic() + 60

@@ -17,7 +17,7 @@ from service.errors import InvalidRequestError
 from service.filters import DEEPEST, MOST_CONDITIONS, Filters
 
 N = 400
-BATCHES = int(os.environ.get("CATALENS_TEST_FILTERS", "300"))  # of ten expressions; 1,000 take half a minute
+BATCHES = int(os.environ.get("CATALENS_TEST_FILTERS", "100"))  # of ten expressions; 1,000 take half a minute
 BRANDS = ["Nike", "NIKE", "Puma", "L'Été", "l'été", "and", 'Tom "T" O\'Neil', "50%"]
 TAGS = ["red", "Red", "navy blue", "new", "not"]
 SIZES = [36.0, 36.5, 40.0, -1.0, 0.0]
@@ -184,7 +184,7 @@ def literal(value):
 @pytest.mark.slow
 @settings(max_examples=BATCHES, deadline=None)
 @given(batch=st.lists(expressions(), min_size=10, max_size=10))
-def test_thousands_of_expressions_admit_what_duckdb_admits(filters, database, batch):
+def test_a_thousand_expressions_admit_what_duckdb_admits(filters, database, batch):
     listed = ", ".join(f"{sql(stated)} AS c{i}" for i, stated in enumerate(batch))
     expected = database.execute(f"SELECT {listed} FROM products ORDER BY row").fetchnumpy()
     for i, stated in enumerate(batch):
