@@ -27,6 +27,7 @@ from defusedxml.ElementTree import iterparse
 MAX_LINE_BYTES = 64 * 2**20  # a JSON line or CSV line may carry pictures as base64
 MAX_LINES_PER_RECORD = 1_000  # of CSV; more means that a quotation mark was never closed
 PARQUET_BATCH = 256
+_WHOLE_BYTES = 2**20  # of a column, in a batch
 DELIMITERS = ",;\t|"
 _XML_ROWS = ("item", "entry")
 
@@ -145,10 +146,14 @@ def _parquet_rows(path: Path, file: pq.ParquetFile) -> Iterator[RawRow | Rejecte
 
 
 def _cells(column: pa.Array) -> Sequence[object]:
-    """Return a column's values: all at once, which is a tenth of the work, or yet to be read where one cannot be."""
+    """Return a column's values: all at once, which is a tenth of the work, or yet to be read one by one.
+
+    That is where one of them cannot be read, and where they are large: pictures, which are not to be there twice.
+    """
     cells: Sequence[object] = column
-    with suppress(ValueError, OverflowError, pa.ArrowException):
-        cells = column.to_pylist()
+    if column.nbytes <= _WHOLE_BYTES:
+        with suppress(ValueError, OverflowError, pa.ArrowException):
+            cells = column.to_pylist()
     return cells
 
 

@@ -1,27 +1,22 @@
 """The gate before a bundle that is activated: in this process, or in one of its own that stands back.
 
-To judge a bundle is seconds of work in Python, or minutes for a large one. In the process that answers, it would take
-every second turn at the interpreter from the event loop; in another one, at low priority, it takes what is left of the
-machine. That one loads the encoder once more, on the CPU, for as long.
+To judge a bundle is seconds of work in Python, or minutes for a large one, which is better done apart
+(`service.apart`). That process loads the encoder once more, on the CPU, for as long.
 """
 
 import asyncio
 import os
-import subprocess
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Protocol
 
 from indexer.gate import Gate
 from indexer.publish import PublishError, publish
 from models.encoder import Encoder
+from service.apart import run_apart
 from service.settings import Settings, variable
 from service.updates import log_of
-
-_NICENESS: Final = 10
-_ERROR: Final = "Error: "
 
 
 class Judge(Protocol):
@@ -77,31 +72,9 @@ class JudgeApart:
         """See `Judge`. A process whose caller is cancelled is ended."""
         forced = ["--force"] if force else []
         command = [sys.executable, "-m", "indexer", "publish", bundle_id, "--device", "cpu", "--json", *forced]
-        # Not by the event loop: it forks, for which a large process stands still.
-        starting = asyncio.ensure_future(asyncio.to_thread(self._started, command))
-        try:
-            process = await asyncio.shield(starting)
-            _, said = await asyncio.to_thread(process.communicate)
-        finally:
-            process = await starting
-            if process.poll() is None:
-                process.kill()
-                await asyncio.to_thread(process.wait)
-        if process.returncode:
-            lines = said.decode(errors="replace").strip().splitlines() or [f"exit status {process.returncode}"]
-            raise PublishError(lines[-1].removeprefix(_ERROR))
-
-    def _started(self, command: Sequence[str]) -> "subprocess.Popen[bytes]":
-        process = subprocess.Popen(  # noqa: S603 - its own interpreter
-            command,
-            env=self._environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-        )
-        with suppress(OSError):  # it may have ended
-            os.setpriority(os.PRIO_PROCESS, process.pid, _NICENESS)
-        return process
+        ended = await run_apart(command, self._environment())
+        if ended.status:
+            raise PublishError(ended.reason)
 
     def _environment(self) -> dict[str, str]:
         settings = self._settings
@@ -113,4 +86,4 @@ class JudgeApart:
             "redis_url": settings.redis_url.get_secret_value() if settings.redis_url is not None else None,
         }
         given = {variable(name): value for name, value in stated.items() if value is not None}
-        return {**os.environ, **given, "OMP_NUM_THREADS": "1"}
+        return {**os.environ, **given}

@@ -1,9 +1,8 @@
 """Maps of bundles, made apart from the searches: in a process of its own that stands back, one at a time.
 
-A map is seconds of work in another library. In the process that answers, it would take every second turn at the
-interpreter from the event loop; in another one, at low priority, it takes what is left of the machine. What was made is
-kept in the data folder under the digest of the bundle's content, as long as it is among the latest. Where products
-stand on a map is left to `indexer.layout`.
+A map is seconds of work in another library, done apart (`service.apart`). What was made is kept in the data folder
+under the digest of the bundle's content, as long as it is among the latest. Where products stand on a map is left to
+`indexer.layout`.
 """
 
 import asyncio
@@ -11,9 +10,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
-from threading import Lock
 from typing import Final
 
 import structlog
@@ -23,15 +20,14 @@ from typing_extensions import TypedDict
 from indexer.bundle import BUNDLES
 from indexer.layout import MOST, Method, method_here
 from indexer.manifest import Manifest
+from service.apart import run_apart
 from service.errors import RefusedBundleError, UnavailableError
 
 FOLDER: Final = "maps"
 SIZES: Final = (2_000, MOST)  # products; a smaller map is the beginning of one of these
 _KEPT: Final = 8
-_NICENESS: Final = 10
 _LIMIT_S: Final = 180.0
 _RETRY_S: Final = 60
-_ERROR: Final = "Error: "
 _log = structlog.stdlib.get_logger("catalens.mapping")
 
 
@@ -162,76 +158,21 @@ def _first(columns: MapPoints, n: int) -> MapPoints:
     }
 
 
-class _Child:
-    """A process of its own, run in a thread that waits for it: not by the event loop, which would stand still."""
-
-    def __init__(self, command: Sequence[str]) -> None:
-        self._command = command
-        self._lock = Lock()
-        self._process: subprocess.Popen[bytes] | None = None
-        self._wanted = True
-
-    def run(self) -> tuple[int, bytes, bytes]:
-        """Return its exit status, what it prints, and what it complains of; negative: it was ended.
-
-        Raises:
-            subprocess.TimeoutExpired: it took too long.
-        """
-        with self._lock:
-            if not self._wanted:
-                return -1, b"", b""
-            self._process = process = _started(self._command)
-        try:
-            said, complaint = process.communicate(timeout=_LIMIT_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
-            raise
-        return process.returncode, said, complaint
-
-    def end(self) -> None:
-        """End it, or never let it begin."""
-        with self._lock:
-            self._wanted = False
-            if self._process is not None:
-                self._process.kill()
-
-
 async def _said(command: Sequence[str]) -> bytes:
-    """Return what a command prints. One whose caller is cancelled is ended, and one that takes too long.
+    """Return what a command prints.
 
     Raises:
         RefusedBundleError: it fails; says why.
         UnavailableError: it takes too long, or is ended by others.
     """
-    child = _Child(command)
-    running = asyncio.ensure_future(asyncio.to_thread(child.run))
     try:
-        status, said, complaint = await asyncio.shield(running)
+        ended = await run_apart(command, limit_s=_LIMIT_S)
     except subprocess.TimeoutExpired as error:
         msg = f"The map is not made: it takes longer than {_LIMIT_S:g} s."
         raise UnavailableError(msg, retry_after_s=_RETRY_S) from error
-    except asyncio.CancelledError:
-        await asyncio.to_thread(child.end)
-        await asyncio.gather(running, return_exceptions=True)
-        raise
-    lines = complaint.decode(errors="replace").strip().splitlines() or [f"exit status {status}"]
-    if status == 1 and lines[-1].startswith(_ERROR):
-        raise RefusedBundleError(lines[-1].removeprefix(_ERROR), path="id")
-    if status:
-        msg = f"The map is not made: {lines[-1]}"
+    if ended.explained:
+        raise RefusedBundleError(ended.reason, path="id")
+    if ended.status:
+        msg = f"The map is not made: {ended.reason}"
         raise UnavailableError(msg, retry_after_s=_RETRY_S)
-    return said
-
-
-def _started(command: Sequence[str]) -> "subprocess.Popen[bytes]":
-    process = subprocess.Popen(  # noqa: S603 - its own interpreter
-        command,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    with suppress(OSError):  # it may have ended
-        os.setpriority(os.PRIO_PROCESS, process.pid, _NICENESS)
-    return process
+    return ended.said

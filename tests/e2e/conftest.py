@@ -22,6 +22,14 @@ READY_WITHIN_S = 180
 STOPPED_WITHIN_S = 30
 ANSWER_WITHIN_MS = 30_000  # a shared machine may be busy; a quiet one answers in milliseconds
 DESK = {"viewport": {"width": 1280, "height": 900}, "reduced_motion": "reduce"}
+KEEP_FORMS = """() => {
+    const send = window.fetch;
+    window.sent = [];
+    window.fetch = (address, options) => {
+        if (options?.body instanceof FormData) window.sent.push(options.body);
+        return send(address, options);
+    };
+}"""
 CHROMIUM_FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -196,6 +204,10 @@ class Visit:
         """The products of the grid, in their order."""
         cards = self.page.locator("#grid .card")
         return cards.evaluate_all("cards => cards.map(card => card.dataset.id)")
+
+    def keep_forms(self) -> None:
+        """Keep the forms that the page sends in `window.sent`: the browser does not show their files."""
+        self.page.evaluate(KEEP_FORMS)
 
     def hear_console(self, message: ConsoleMessage) -> None:
         """Keep what the page warned of."""

@@ -143,23 +143,12 @@ def test_a_price_range_and_the_order_of_prices(visit, shop):
     assert found(visit) == len(prices)
 
 
-# The browser does not show files to those who watch its network, so the forms are kept on their way there.
-KEEP_FORMS = """() => {
-    const send = window.fetch;
-    window.sent = [];
-    window.fetch = (address, options) => {
-        if (options?.body instanceof FormData) window.sent.push(options.body);
-        return send(address, options);
-    };
-}"""
-
-
 def test_a_picture_and_what_is_like_a_product_are_narrowed_too(visit, shop):
     row = shop.rows[30]
     rest = Counter(other["brand"] for other in shop.rows if other["brand"] != row["brand"])
     [(brand, n)] = rest.most_common(1)
     visit.open(f"/?is=brand:{brand}&sort=price:asc")
-    visit.page.evaluate(KEEP_FORMS)
+    visit.keep_forms()
     visit.give(shop.picture(row))
     assert {row["brand"] for row in by_id(shop, visit)} == {brand}
     sent = visit.page.evaluate("['filter', 'sort'].map((name) => window.sent[0].get(name))")

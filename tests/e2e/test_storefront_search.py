@@ -105,24 +105,13 @@ def test_a_picture_may_be_dropped_and_pasted(visit, shop, kind):
     assert row["id"] in visit.ids()[:5]
 
 
-# The browser does not show files to those who watch its network, so the forms are kept on their way there.
-KEEP_FORMS = """() => {
-    const send = window.fetch;
-    window.sent = [];
-    window.fetch = (address, options) => {
-        if (options?.body instanceof FormData) window.sent.push(options.body);
-        return send(address, options);
-    };
-}"""
-
-
 def test_a_heavy_photo_is_sent_light(visit, tmp_path):
     visit.open()
     noisy = Image.effect_noise((3000, 2000), 90).convert("RGB")
     path = tmp_path / "photo.jpg"
     noisy.save(path, quality=95)
     assert path.stat().st_size > 3_000_000
-    visit.page.evaluate(KEEP_FORMS)
+    visit.keep_forms()
     visit.give(path)
     script = """async () => {
         const picture = window.sent[0].get('image');
@@ -182,7 +171,7 @@ def test_dropping_a_name_goes_with_a_picture_too(visit, shop, linked):
     visit.open()
     visit.ask(words)
     visit.give(shop.picture(shop.rows[30]))
-    visit.page.evaluate(KEEP_FORMS)
+    visit.keep_forms()
     with visit.page.expect_response("**/v1/search/image"):
         visit.page.locator('.chip[data-group="brand"]').click()
     visit.answered()

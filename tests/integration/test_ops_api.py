@@ -18,7 +18,7 @@ from indexer.gate import Gate, Verdict
 from indexer.layout import MOST, lay_out
 from indexer.manifest import read_manifest
 from indexer.publish import HistoryEntry, publish
-from service import mapping
+from service import apart, mapping
 from service.api.operating_views import MapResponse, ReportResponse
 from service.api.views import ProblemView
 from service.app import create_app
@@ -86,13 +86,13 @@ def quick_maps(monkeypatch):
 @pytest.fixture
 def started(monkeypatch):
     """The processes that were started to make maps."""
-    found, start = [], mapping._started
+    found, start = [], apart.started
 
-    def remembered(command):
-        found.append(start(command))
+    def remembered(command, env):
+        found.append(start(command, env))
         return found[-1]
 
-    monkeypatch.setattr(mapping, "_started", remembered)
+    monkeypatch.setattr(apart, "started", remembered)
     return found
 
 

@@ -43,15 +43,5 @@ document.querySelector(".skip")?.addEventListener("click", (event) => {
   event.preventDefault(); // an address with a fragment would be a step in the history
   byId("place", HTMLElement).focus();
 });
-byId("theme", HTMLButtonElement).addEventListener("click", () => {
-  const { dataset } = document.documentElement;
-  const now = dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
-  dataset.theme = now === "dark" ? "light" : "dark";
-  try {
-    localStorage.setItem("catalens.theme", dataset.theme);
-  } catch {
-    // Storage is refused in some private windows: the choice lasts as long as the page.
-  }
-});
 
 void loading.bundles();

@@ -44,15 +44,5 @@ document.querySelector(".logo")?.addEventListener("click", (event) => {
   actions.startAgain();
   byId("q", HTMLInputElement).focus();
 });
-byId("theme", HTMLButtonElement).addEventListener("click", () => {
-  const { dataset } = document.documentElement;
-  const now = dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
-  dataset.theme = now === "dark" ? "light" : "dark";
-  try {
-    localStorage.setItem("catalens.theme", dataset.theme);
-  } catch {
-    // Storage is refused in some private windows: the choice lasts as long as the page.
-  }
-});
 
 searching.now();
