@@ -14,6 +14,7 @@ from indexer.bundle import current_bundle
 from indexer.gate import verdicts
 from indexer.publish import PublishError, history
 from models.checkpoint import load_encoder
+from service import apart
 from service.judging import JudgeApart, JudgeHere
 from service.settings import Settings
 
@@ -31,6 +32,12 @@ def two(published, plain_feed, tmp_path_factory):
 def data(two, tmp_path):
     shutil.copytree(two[0], tmp_path / "data", symlinks=True)
     return tmp_path / "data"
+
+
+@pytest.fixture(autouse=True)
+def unhurried_by_other_tests(monkeypatch):
+    """A process that stands back gets a tenth of a core that other tests want."""
+    monkeypatch.setattr(apart, "_NICENESS", 0)
 
 
 @pytest.fixture(params=[JudgeHere, JudgeApart])
