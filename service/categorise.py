@@ -152,7 +152,7 @@ def relative_fit(view: Searchable, guess: Guess, rows: NDArray[np.int64]) -> NDA
     """
     fit = fitting(view, guess.name, rows)
     for name, chance in guess.alternatives:
-        fit += np.float32(chance / guess.probability) * fitting(view, name, rows)
+        fit += np.float32(chance / max(guess.probability, _LEAST)) * fitting(view, name, rows)
     return np.minimum(fit, np.float32(1), out=fit)
 
 

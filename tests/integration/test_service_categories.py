@@ -13,9 +13,10 @@ from starlette.testclient import TestClient
 from indexer import ranking
 from indexer.build import BuildOptions, build
 from indexer.bundle import Bundle
+from indexer.ranking import FilterStrategy, Scored
 from service.api.views import ClassifyResponse
 from service.app import create_app
-from service.categorise import kind_vectors
+from service.categorise import Guess, Reranked, demoted, kind_vectors
 from service.mixture import EncodedPart, mix
 from service.query import Query, TextPart
 from service.settings import Settings
@@ -376,6 +377,27 @@ def test_terms_add_up_to_the_score_of_demoted_hits_too(client, search, mode):
             assert other["score"] <= -0.99 * best
             demoted += 1
     assert demoted >= 4
+
+
+@pytest.mark.parametrize(
+    ("probability", "other", "lost"),
+    [
+        (1.0, 0.0, {"mug": 0.0, "dress": 1.0, "lamp": 1.0}),
+        (0.8, 0.1, {"mug": 0.0, "dress": 0.36 * (1 - 0.1 / 0.8), "lamp": 0.36}),
+        (0.5, 0.5, {"mug": 0.0, "dress": 0.0, "lamp": 0.0}),
+        (0.0, 0.0, {"mug": 0.0, "dress": 0.0, "lamp": 0.0}),
+    ],
+)
+def test_an_unsure_guess_costs_little_and_its_alternative_less(shop, probability, other, lost):
+    """Of a best score of 0.9, by hand: (2 p - 1)^2, less what the alternative is likely over p."""
+    categories = [row["category"] for row in shop.rows]
+    rows = np.array([max(n for n, c in enumerate(categories) if c == name) for name in lost])
+    scores = np.array([0.9, 0.6, 0.3], np.float32)
+    scored = Scored(rows, scores, np.zeros(3, np.int32), np.zeros((3, 0), np.float32), FilterStrategy.NONE, 3)
+    guess = Guess("mug", probability, "words", (("dress", other),))
+    after = demoted(shop.bundle, scored, Reranked(guess, "demote"))
+    np.testing.assert_allclose(scores - after.scores, [0.9 * share for share in lost.values()], atol=1e-6)
+    np.testing.assert_allclose(after.added[:, -1], after.scores - scores, atol=1e-6)
 
 
 def test_a_filter_takes_nothing_from_scores(client, search):
