@@ -6,9 +6,11 @@ read by `models.checkpoint`.
 """
 
 import copy
+import importlib
 import json
 import logging
 import pickle
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -94,14 +96,37 @@ def _declare_detection_operators() -> None:
     _SCHEMAS.append(library)
 
 
-def _import_open_clip() -> ModuleType:
+@contextmanager
+def _compiler_left_out() -> Iterator[None]:
+    """Keep torch's compiler out of the imports within: a quarter of the start of every process, and never used here.
+
+    torchvision imports it for one question (may `roi_align` be compiled?), which a stand-in takes and hands on if it
+    is ever asked; timm marks functions of one model as not to be compiled, which they are not without it either.
+    """
+    name, disable = "torch._dynamo.utils", torch.compiler.disable
+    if name in sys.modules:
+        yield
+        return
+    stand_in = ModuleType(name)
+    stand_in.is_compile_supported = lambda device: importlib.import_module(name).is_compile_supported(device)  # type: ignore[attr-defined]
+    sys.modules[name] = stand_in
+    torch.compiler.disable = lambda fn: fn  # type: ignore[assignment, misc]
     try:
-        import open_clip  # noqa: PLC0415 - may need the operators declared first
-    except RuntimeError as error:
-        if "torchvision::nms does not exist" not in str(error):
-            raise
-        _declare_detection_operators()
-        import open_clip  # noqa: PLC0415 - the second and last attempt
+        yield
+    finally:
+        torch.compiler.disable = disable
+        del sys.modules[name]
+
+
+def _import_open_clip() -> ModuleType:
+    with _compiler_left_out():
+        try:
+            import open_clip  # noqa: PLC0415 - may need the operators declared first
+        except RuntimeError as error:
+            if "torchvision::nms does not exist" not in str(error):
+                raise
+            _declare_detection_operators()
+            import open_clip  # noqa: PLC0415 - the second and last attempt
     return cast("ModuleType", open_clip)
 
 

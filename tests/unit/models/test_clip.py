@@ -3,6 +3,7 @@
 import builtins
 import json
 import logging
+import subprocess
 import sys
 import threading
 import time
@@ -19,6 +20,17 @@ from models.clip_encoder import ClipEncoder
 from models.encoding import DeviceError, resolve_device
 from models.recipe import PixelRecipe
 
+WITHOUT_COMPILER = """
+import sys
+import models.clip
+import torch
+assert not [name for name in sys.modules if name.startswith("torch._dynamo")]
+assert torch.compiler.disable.__module__ == "torch.compiler"
+asked = sys.modules["torchvision.ops.roi_align"].is_compile_supported("cpu")
+from torch._dynamo.utils import is_compile_supported
+assert is_compile_supported.__module__ == "torch._dynamo.utils"
+assert asked is is_compile_supported("cpu")
+"""
 PHRASES = ["", "shoe", "a red running shoe with white laces", "word " * 60]
 
 
@@ -236,6 +248,10 @@ class TestImport:
     def test_any_other_error_is_left_alone(self, monkeypatch):
         with pytest.raises(RuntimeError, match="something else"):
             self.attempt(monkeypatch, ["something else"])
+
+    def test_a_process_starts_without_torchs_compiler_and_has_it_when_asked(self):
+        done = subprocess.run([sys.executable, "-c", WITHOUT_COMPILER], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("size", [(1, 65_535), (65_535, 1)])
