@@ -6,7 +6,7 @@ PRODUCTS ?= 2000
 SEED ?= 7
 DATA ?= data
 ENCODER ?= mini
-PYTEST_FLAGS ?= -n 3 --dist loadfile
+PYTEST_FLAGS ?= -n 3 --dist loadfile --no-loadscope-reorder
 STUDY ?= shop
 CATALOGUE ?= $(DATA)/shop-5000-1
 

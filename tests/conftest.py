@@ -14,12 +14,35 @@ settings.register_profile("unhurried", deadline=None, suppress_health_check=[Hea
 settings.load_profile("unhurried")
 
 
+# Files that take a minute or more, the longest first: begun last, they would leave the other cores idle at the end.
+_LONG = (
+    "test_study_run.py",
+    "test_build_ray.py",
+    "test_loop.py",
+    "test_build_pipeline.py",
+    "test_service_process.py",
+    "test_distributed.py",
+    "test_ops_api.py",
+    "test_service_schema.py",
+    "test_service_updates_processes.py",
+    "test_storefront_search.py",
+    "test_killed.py",
+    "test_judging.py",
+    "test_demo_up.py",
+    "test_service_swap.py",
+    "test_full_disk.py",
+)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs a browser, and try again what failed: what the clock judges twice, anything else once.
+    """Begin with the longest, mark what needs a browser, and try again what failed.
+
+    What the clock judges is tried again twice, anything else once.
 
     Nobody can say how long a machine that tests is busy with something else. What passed at a second try is listed at
     the end as `RERUN`, with what it failed of: it is to be looked at.
     """
+    items.sort(key=lambda item: _LONG.index(item.path.name) if item.path.name in _LONG else len(_LONG))
     for item in items:
         if "e2e" in item.path.parts:
             item.add_marker(pytest.mark.e2e)

@@ -30,7 +30,7 @@ def door(shop, bundle, support, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def catalens(door):
-    with Catalens(door[0], key=door[1]) as client:
+    with Catalens(door[0], key=door[1], timeout_s=60) as client:
         yield client
 
 
