@@ -73,7 +73,10 @@ class Suggester:
         for start in range(len(read)) if read else [0]:
             typed = " ".join(word for word, _, _ in read[start:])
             head, among = meant[:start], self._having(read[:start])
+            said = set(head) - set(typed.split())
             for suggestion in self._completions(head, typed, among):
+                if said & set(value_words(suggestion.text.removeprefix(" ".join(head)))):
+                    continue  # "black bl" is not the beginning of "black black"
                 known = found.get(suggestion.text.casefold())
                 if known is None or (known.group is None and suggestion.group is not None):
                     found[suggestion.text.casefold()] = suggestion

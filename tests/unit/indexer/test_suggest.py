@@ -56,6 +56,18 @@ def test_words_before_stand_and_must_be_in_the_product(suggester):
     assert not suggester.suggest("zzzz golden g", 5).items
 
 
+@pytest.mark.parametrize("typed", ["red r", "golden g", "golden goat g"])
+def test_what_was_said_is_not_said_again(suggester, typed):
+    said = typed.split()[:-1]
+    found = [value_words(text) for text in texts(suggester.suggest(typed, 50))]
+    assert found
+    assert not [words for words in found if any(words.count(word) > 1 for word in said)]
+
+
+def test_what_is_typed_twice_is_completed(suggester):
+    assert "red red" in texts(suggester.suggest("red red", 50))
+
+
 def test_misspelt_words_are_put_right(suggester):
     found = suggester.suggest("purpel sneekers", 5)
     assert found.corrected == "purple sneaker"
