@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 _TEXTS_OF_A_LENGTH = 32
@@ -122,6 +123,31 @@ def _at_ends(block: _Block, x: Tensor, ends: Tensor) -> Tensor:
     rows = torch.arange(x.shape[0], device=x.device)
     read = block.ln_1(x)
     behind = torch.arange(x.shape[1], device=x.device) > ends[:, None]  # (n, length)
-    seen, _ = block.attn(read[rows, ends][:, None], read, read, need_weights=False, key_padding_mask=behind)
-    y = x[rows, ends] + block.ls_1(seen[:, 0])
+    y = x[rows, ends] + block.ls_1(_seen(block.attn, read[rows, ends], read, behind))
     return y + block.ls_2(block.mlp(block.ln_2(y)))
+
+
+def _seen(attention: Callable[..., tuple[Tensor, None]], asking: Tensor, read: Tensor, hidden: Tensor) -> Tensor:
+    """Return what `attention` makes of one query a text, `(n, width)`.
+
+    With one query it is cheaper to bring the query to the words than every word to the query: for a head with the
+    weights Q, K and V, the products (x Q) (r K)' = (x Q K') r' and softmax(...) (r V) = (softmax(...) r) V need two
+    vectors of each text projected, where keys and values are two of each word. A key's bias changes nothing.
+
+    Args:
+        attention: of the block; one that is not torch's own is called as it is.
+        asking: `(n, width)`, the words that ask.
+        read: `(n, length, width)`, all words.
+        hidden: `(n, length) bool`, the words that are not to be seen.
+    """
+    if not isinstance(attention, nn.MultiheadAttention) or attention.in_proj_bias is None:
+        seen, _ = attention(asking[:, None], read, read, need_weights=False, key_padding_mask=hidden)
+        return seen[:, 0]
+    n, width, heads = *asking.shape, attention.num_heads
+    q, k, v = attention.in_proj_weight.view(3, heads, width // heads, width)
+    q_bias, _, v_bias = attention.in_proj_bias.view(3, heads, width // heads)
+    queries = torch.einsum("nw,hdw->nhd", asking, q) + q_bias
+    brought = torch.einsum("nhd,hdw->nhw", queries, k) * (width // heads) ** -0.5
+    scores = (brought @ read.transpose(1, 2)).masked_fill(hidden[:, None], -torch.inf)  # (n, heads, length)
+    values = torch.einsum("nhw,hdw->nhd", scores.softmax(dim=-1) @ read, v) + v_bias
+    return F.linear(values.reshape(n, width), attention.out_proj.weight, attention.out_proj.bias)
