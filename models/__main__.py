@@ -1,4 +1,4 @@
-"""`python -m models train|evaluate|compare|report|classify|audit|...`: the command line of training and measuring.
+"""`python -m models train|join|evaluate|compare|report|classify|audit|...`: the command line of training and measuring.
 
 Reads flags and prints; everything else is left to `models.train` and `models.evaluate`, which are imported only
 when they are needed, after the threads are set up.
@@ -61,6 +61,27 @@ def train(
         card = fit(config, feed, out, resume=resume, provenance=provenance, report=_report)
     if is_main():  # the others of torchrun's processes are silent
         click.echo(card.model_dump_json(indent=2) if as_json else f"{out}: {card.name}, fingerprint {card.fingerprint}")
+
+
+@main.command()
+@click.argument(
+    "members", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="CHECKPOINT CHECKPOINT ..."
+)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the joined model.")
+@click.option("--name", help="For reports and answers.  [default: the first one's, and how many]")
+@click.option("--json", "as_json", is_flag=True, help="Print the card as JSON.")
+def join(
+    members: tuple[Path, ...],
+    out: Path,
+    name: str | None,
+    as_json: bool,  # noqa: FBT001 - click passes flags by name
+) -> None:
+    """Join trained models, of different seeds say, into one whose score is the mean of theirs."""
+    from models.joining import join as joined
+
+    with one_line_on_failure():
+        card = joined(members, out, name)
+    click.echo(card.model_dump_json(indent=2) if as_json else f"{out}: {card.name}, fingerprint {card.fingerprint}")
 
 
 def _text_fields(

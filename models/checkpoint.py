@@ -2,15 +2,16 @@
 
 A checkpoint is `open_clip_config.json` (the backbone), `entities.json` (group -> value -> count, in the order
 of the rows), `model.safetensors` (every weight) and `card.json`, written last, which says what the model is,
-how it came to be, and the fingerprint of all four. Nothing in it is executed when read; nothing is pickled.
+how it came to be, and the fingerprint of all four. Nothing in it is executed when read; nothing is pickled. A folder of
+joined models has `joined.json` and a checkpoint for each member in `0/`, `1/`, ... (`models.joining`).
 `load_encoder` also opens plain open_clip models, so that one name in a setting chooses any encoder.
 """
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
@@ -22,12 +23,14 @@ from models.clip_encoder import ClipEncoder
 from models.eiclip import EiClip, EiClipEncoder, EntityDesign, EntityTable
 from models.encoder import Encoder
 from models.encoding import DeviceError
+from models.joined import JoinedEncoder
 from models.product import DEFAULT_TEXT_FIELDS, TextField
 from models.recipe import PixelRecipe
 
 CARD_FILE = "card.json"
 WEIGHTS_FILE = "model.safetensors"
 ENTITIES_FILE = "entities.json"
+JOINED_FILE = "joined.json"
 BUNDLED = "mini"
 
 _BUNDLED_FOLDER = Path(__file__).parent / "weights" / BUNDLED
@@ -103,6 +106,29 @@ class Card(BaseModel):
     fingerprint: str = ""
 
 
+class JoinedCard(BaseModel):
+    """What `joined.json` says of joined models.
+
+    Attributes:
+        format: version of this format.
+        name: for reports and answers.
+        members: the fingerprint of each, in the order of their folders.
+        fingerprint: SHA-256 over name and members.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1] = 1
+    name: str
+    members: Annotated[tuple[str, ...], Field(min_length=2)]
+    fingerprint: str
+
+
+def joined_fingerprint(name: str, members: Sequence[str]) -> str:
+    """Return the fingerprint of joined models, given their name and the members' fingerprints."""
+    return hashlib.sha256("\n".join([name, *members]).encode()).hexdigest()
+
+
 def save_checkpoint(folder: Path, model: EiClip, card: Card, dtype: WeightsDtype = "float16") -> Card:
     """Write `model` as a checkpoint into `folder`, which is made if needed; `card.json` comes last.
 
@@ -168,6 +194,22 @@ def read_card(folder: Path) -> Card:
         raise CheckpointError(f"{path} is not JSON: {error}") from error
 
 
+def read_joined(folder: Path) -> JoinedCard:
+    """Return what is joined in `folder`.
+
+    Raises:
+        CheckpointError: nothing is, or the card does not hold what it should.
+    """
+    path = folder / JOINED_FILE
+    try:
+        return JoinedCard.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise CheckpointError(f"cannot read {path}: {error.strerror}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise CheckpointError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+
+
 def load_model(folder: Path) -> tuple[EiClip, Card]:
     """Return the model of the checkpoint in `folder`, on the CPU in float32, and its card.
 
@@ -206,8 +248,8 @@ def load_encoder(source: str, device: str = "auto") -> Encoder:
     """Open an encoder by name.
 
     Args:
-        source: `mini` (the bundled model), a checkpoint folder, a folder of open_clip's, `ARCH/pretrained-tag`
-            or `ARCH/path.pt` of open_clip, or `hf-hub:org/name`.
+        source: `mini` (the bundled model), a folder of a checkpoint or of joined ones, a folder of open_clip's,
+            `ARCH/pretrained-tag` or `ARCH/path.pt` of open_clip, or `hf-hub:org/name`.
         device: `auto` (CUDA where there is one), `cpu`, `cuda`, `cuda:1`, ...
 
     Raises:
@@ -216,10 +258,28 @@ def load_encoder(source: str, device: str = "auto") -> Encoder:
     folder = _BUNDLED_FOLDER if source == BUNDLED else Path(source)
     try:
         if source == BUNDLED or (folder / CARD_FILE).is_file():
-            model, card = load_model(folder)
-            return EiClipEncoder(
-                model, name=card.name, fingerprint=card.fingerprint, text_fields=card.text_fields, device=device
-            )
+            return _load_trained(folder, device)
+        if (folder / JOINED_FILE).is_file():
+            return _load_joined(folder, device)
         return ClipEncoder(open_backbone(source), device=device)
     except (BackboneError, DeviceError) as error:
         raise CheckpointError(str(error)) from error
+
+
+def _load_trained(folder: Path, device: str) -> EiClipEncoder:
+    model, card = load_model(folder)
+    return EiClipEncoder(
+        model, name=card.name, fingerprint=card.fingerprint, text_fields=card.text_fields, device=device
+    )
+
+
+def _load_joined(folder: Path, device: str) -> JoinedEncoder:
+    card = read_joined(folder)
+    members = [_load_trained(folder / str(number), device) for number in range(len(card.members))]
+    found = tuple(member.fingerprint for member in members)
+    if found != card.members or joined_fingerprint(card.name, found) != card.fingerprint:
+        raise CheckpointError(f"{folder} was changed after it was written: its members are not those it names")
+    try:
+        return JoinedEncoder(members, name=card.name, fingerprint=card.fingerprint)
+    except ValueError as error:
+        raise CheckpointError(f"{folder} cannot be loaded: {error}") from error

@@ -5,12 +5,14 @@ import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from threading import Event, Lock
 
 import torch
 
 from models.evaluate import Link, catalogue_linker, measure_all
+from models.joining import join
 from models.study.process import StoppedError, Usage, locked, run_process
 from models.study.spec import Run, Study, StudyError
 from models.study.store import LOG_FILE, Store, Times
@@ -33,16 +35,19 @@ class Driver:
     _linkers: dict[tuple[str, ...], Link] = field(default_factory=dict)
 
     def run(self, runs: Sequence[Run]) -> list[str]:
-        """Complete `runs` in their order and return a line for each that failed."""
+        """Complete `runs` in their order, joined ones last, and return a line for each that failed."""
         failures: list[str] = []
+        done = count(1)
         with ThreadPoolExecutor(self.jobs) as pool:
-            futures = {pool.submit(self.complete, run): run for run in runs}
             try:
-                for done, future in enumerate(as_completed(futures), start=1):
-                    line, failed = _outcome(future)
-                    line = f"{futures[future].name}: {line}"
-                    failures += [line] if failed else []
-                    self.report(f"[{done}/{len(runs)}] {line}")
+                for joined in (False, True):
+                    chosen = [run for run in runs if (run.system.joined is not None) is joined]
+                    futures = {pool.submit(self.complete, run): run for run in chosen}
+                    for future in as_completed(futures):
+                        line, failed = _outcome(future)
+                        line = f"{futures[future].name}: {line}"
+                        failures += [line] if failed else []
+                        self.report(f"[{next(done)}/{len(runs)}] {line}")
             finally:  # on an interrupt the trainings end, and what waits does not start
                 self._stop.set()
                 pool.shutdown(cancel_futures=True)
@@ -56,12 +61,25 @@ class Driver:
         """
         self.store.folder(run).mkdir(parents=True, exist_ok=True)
         done = []
+        if run.system.joined is not None and self._join(run):
+            done.append(f"joined {run.system.joined}")
         if run.system.config is not None and self.store.card(run) is None:
             times = self._train(run, run.system.config)
             done.append(f"trained in {_span(times.wall_s)}, {_span(times.cpu_s)} of CPU")
         if measured := self._measure(run):
             done.append(f"measured {', '.join(measured)}")
         return "; ".join(done) or "up to date"
+
+    def _join(self, run: Run) -> bool:
+        """Join the members of `run` unless they are; say whether anything was done."""
+        members = self.study.members(run.system)
+        cards = {member.name: self.store.card(member) for member in members}
+        if lacking := [name for name, card in cards.items() if card is None]:
+            raise StudyError(f"{lacking[0]} is not trained yet")
+        if self.store.members(run) == tuple(card.fingerprint for card in cards.values() if card is not None):
+            return False
+        join([self.store.folder(member) for member in members], self.store.folder(run), run.system.title)
+        return True
 
     def _train(self, run: Run, config: Path) -> Times:
         folder = self.store.folder(run)

@@ -55,6 +55,7 @@ class System(_Section):
         label: in tables; the name where it is empty.
         config: training configuration, relative to the study.
         encoder: instead of `config`, what `load_encoder` opens, or a folder relative to the study; not trained.
+        joined: instead of both, another system, whose seeds are joined into one model (`models.joining`).
         overrides: `section.key=value` on top of `config` and of the study's own; `set` in the file.
         seeds: of the trainings; None for the study's.
     """
@@ -63,13 +64,14 @@ class System(_Section):
     label: str = ""
     config: Path | None = None
     encoder: str | None = None
+    joined: str | None = None
     overrides: tuple[str, ...] = Field(default=(), alias="set")
     seeds: Annotated[tuple[int, ...], Field(min_length=1)] | None = None
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
-        if (self.config is None) == (self.encoder is None):
-            msg = f"{self.name}: one of config and encoder"
+        if sum(source is not None for source in (self.config, self.encoder, self.joined)) != 1:
+            msg = f"{self.name}: one of config, encoder and joined"
             raise ValueError(msg)
         return self
 
@@ -217,9 +219,16 @@ class Study(_Section):
                     raise ValueError(f"tables.{number}: no system {cell.system!r}")
                 if cell.protocol not in self.protocols:
                     raise ValueError(f"tables.{number}: no protocol {cell.protocol!r}")
+        for system in self.systems:
+            if system.joined is not None and len(self.members(system)) < 2:
+                raise ValueError(f"systems: {system.name}: {system.joined!r} is not trained with two seeds or more")
         if idle := [system.name for system in self.systems if not self.needed(system.name)]:
             raise ValueError(f"systems: {idle[0]!r} is in no table")
         return self
+
+    def members(self, system: System) -> list[Run]:
+        """Return the trainings that are joined in `system`."""
+        return [run for run in self.runs() if run.system.name == system.joined and run.system.config is not None]
 
     def needed(self, system: str) -> tuple[str, ...]:
         """Return the protocols that the tables need of `system`, in the order of the file."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from models.checkpoint import CARD_FILE, Card, load_encoder, read_card
+from models.checkpoint import CARD_FILE, Card, CheckpointError, load_encoder, read_card, read_joined
 from models.encoder import Encoder
 from models.measured import Measurement, MeasurementError
 from models.protocols import Protocol
@@ -100,6 +100,13 @@ class Store:
         if changed := _difference(run.config(), {} if card.training is None else card.training.config):
             raise StudyError(f"{folder} was trained with another {changed}: move it away to train again")
         return card
+
+    def members(self, run: Run) -> tuple[str, ...]:
+        """Return the fingerprints of the models joined in the folder of `run`, none where none are."""
+        try:
+            return read_joined(self.folder(run)).members
+        except CheckpointError:
+            return ()
 
     def encoder(self, run: Run) -> Encoder:
         """Open the model of `run`."""

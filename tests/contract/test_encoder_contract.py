@@ -13,6 +13,7 @@ from models.checkpoint import load_encoder
 from models.clip_encoder import ClipEncoder
 from models.eiclip import EiClipEncoder
 from models.encoder import WORDS_TERM, Encoder
+from models.joined import JoinedEncoder
 from models.product import TextField
 
 TEXTS = ["a red top", "", "warm boots for deep snow " * 20, "café №5 \N{SNOWMAN}", "top"]
@@ -22,6 +23,10 @@ ENTITIES = [{"brand": "Nike"}, {}, {"brand": "Nobody", "season": "Winter"}, {"no
 def eiclip(support, folder, **design):
     model = support("tiny").eiclip(folder, **design)
     return EiClipEncoder(model, name="tiny", fingerprint="ab" * 32, text_fields=("description",), device="cpu")
+
+
+def joined(support, folder, _):
+    return JoinedEncoder([eiclip(support, folder, seed=seed) for seed in (0, 1)], name="both", fingerprint="cd" * 32)
 
 
 def bundled(*_):
@@ -35,6 +40,7 @@ MAKERS = {
     "equal": lambda support, folder, _: eiclip(support, folder, weighting="mean"),
     "pasted": lambda support, folder, _: eiclip(support, folder, mode="pasted"),
     "none": lambda support, folder, _: eiclip(support, folder, mode="none"),
+    "joined": joined,
     "weightless": lambda _support, _folder, weightless: weightless(
         vocabularies={"brand": ["Nike"], "category": ["top"]}
     ),

@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from click.testing import CliRunner
 from safetensors.torch import load_file
 
 from models.__main__ import main, train
-from models.checkpoint import read_card
+from models.checkpoint import load_encoder, read_card
 from models.measured import Measurement
 from models.study import run as study_run
 from models.study.process import StoppedError, Usage, locked, run_process
@@ -193,6 +194,30 @@ def test_what_is_finished_is_not_done_again(reproduce, trained, unplotted, folde
     nothing_run = reproduce("--tables-only", "--json")
     assert (nothing_run.exit_code, len(trained)) == (0, 2)
     assert {found["system"] for found in json.loads(nothing_run.stdout)["recalls"]} == {"gates"}
+
+
+def test_the_seeds_of_a_system_are_joined_and_measured(reproduce, trained, unplotted, folder):
+    text = (folder / "study.toml").read_text()
+    text = text.replace("systems = [\n", 'systems = [\n  { name = "both", label = "⑤ joined", joined = "gates" },\n')
+    text = text.replace('systems = ["pasted", "gates"]', 'systems = ["pasted", "gates", "both"]')
+    (folder / "study.toml").write_text(text)
+    alone = reproduce("--only", "both")
+    assert (alone.exit_code, trained) == (1, [])
+    assert "both: gates-0 is not trained yet" in alone.stderr
+    done = reproduce("--only", "both", "--only", "gates", "--jobs", "2")
+    assert done.exit_code == 0, done.output
+    assert "[3/3] both: joined gates; measured full\n" in done.stderr
+    out = folder / "out"
+    assert "| ⑤ joined | 1 | " in (out / "tables.md").read_text()
+    found = Measurement.load(out / "both", "val-full").evaluation
+    assert found.fingerprint == load_encoder(str(out / "both")).fingerprint
+    again = reproduce("--only", "both")
+    assert "both: up to date" in again.stderr
+    for seed in (0, 1):
+        shutil.rmtree(out / f"gates-{seed}")
+    (folder / "study.toml").write_text(text.replace("seeds = [0, 1]", "seeds = [0, 1]\nset = ['optim.lr=0.002']"))
+    retrained = reproduce("--only", "both", "--only", "gates")
+    assert "both: joined gates; measured full" in retrained.stderr
 
 
 def test_a_measurement_of_other_weights_or_by_another_protocol_does_not_count(reproduce, trained, unplotted, folder):
