@@ -106,6 +106,28 @@ def test_a_chosen_language_stays_until_an_address_asks_for_another(visit):
     assert "lang" not in visit.page.url
 
 
+def test_a_picture_is_searched_for_in_another_language_too(visit, shop):
+    visit.open("/?sort=price:asc")
+    visit.give(shop.picture(shop.rows[30]))
+    found = visit.ids()
+    with visit.page.expect_navigation():
+        visit.page.get_by_label("Language").select_option("Deutsch")
+    expect(visit.page.locator(".token canvas")).to_be_visible()
+    visit.answered()
+    assert visit.ids() == found
+    with visit.page.expect_response("**/v1/search/image"):
+        visit.page.locator("#q").fill("red")  # a step in the history, from which one comes back to the picture alone
+    visit.answered()
+    with visit.page.expect_response("**/v1/search/image"):
+        visit.page.go_back()
+    visit.answered()
+    assert visit.ids() == found
+    visit.page.get_by_role("button", name="Das Bild entfernen").click()
+    visit.page.reload()
+    expect(visit.page.locator("#results")).to_have_attribute("aria-busy", "false")
+    expect(visit.page.locator(".token")).to_have_count(0)
+
+
 @pytest.mark.parametrize("visit", [{**DESK, "locale": "de-DE"}], ids=["german"], indirect=True)
 def test_no_english_is_seen_on_the_way_to_german(visit):
     held = []

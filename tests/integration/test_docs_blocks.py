@@ -52,6 +52,7 @@ EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["p
 NOT_RUN = {
     "benchmarks": "measures for minutes",
     "models train": "trains for minutes",
+    "models join": "joins what that training leaves; test_joined.py joins models",
     "models capture train": "trains for minutes",
     "models capture train-detector": "trains for minutes",
     "models capture train-head": "trains for minutes",

@@ -133,6 +133,7 @@ export function keepAddress(store) {
     },
   );
   addEventListener("popstate", restore);
+  if (store.get().query.reference?.kind === "picture") write(false); // its key is of this visit
   return { settle: () => (settled = true) };
 }
 

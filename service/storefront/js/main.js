@@ -2,6 +2,7 @@
 
 import { createActions, fetchNamedProducts } from "./actions.js";
 import { fromAddress, keepAddress } from "./address.js";
+import { takeUp } from "./carried.js";
 import { byId } from "./dom.js";
 import { startSearching } from "./search.js";
 import { initialState } from "./state.js";
@@ -18,7 +19,10 @@ import { showResults } from "./views/results.js";
 import { showSearchBox } from "./views/searchbox.js";
 
 sayWords();
-const store = createStore({ ...initialState(), ...fromAddress(location.search), online: navigator.onLine });
+const asked = fromAddress(location.search);
+const picture = await takeUp();
+if (picture) asked.query = { ...asked.query, reference: picture };
+const store = createStore({ ...initialState(), ...asked, online: navigator.onLine });
 const searching = startSearching(store);
 const actions = createActions(store, searching, keepAddress(store));
 

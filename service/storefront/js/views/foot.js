@@ -11,7 +11,7 @@ import { languagePicker } from "./language.js";
 /** @param {import("../store.js").Store<State>} store */
 export function showFoot(store) {
   const said = h("div", { class: "facts" });
-  byId("foot", HTMLElement).append(said, languagePicker());
+  byId("foot", HTMLElement).append(said, languagePicker(store));
   function show() {
     const state = store.get();
     const shown = showsFirstView(state) ? state.browse?.answer : state.answer;

@@ -1,5 +1,6 @@
 // The words that index.html holds, in the page's language, and the choice of another one.
 
+import { putBy } from "../carried.js";
 import { h } from "../dom.js";
 import { text } from "../text.js";
 
@@ -21,13 +22,14 @@ export function sayWords() {
   delete document.documentElement.dataset.words;
 }
 
-export function languagePicker() {
+/** @param {import("../store.js").Store<import("../state.js").State>} store */
+export function languagePicker(store) {
   const { lang } = document.documentElement;
   const options = Object.entries(NAMES).map(([language, name]) =>
     h("option", { value: language, lang: language, selected: language === lang }, name),
   );
   const choose = (/** @type {Event} */ event) => {
-    if (event.target instanceof HTMLSelectElement) speak(event.target.value);
+    if (event.target instanceof HTMLSelectElement) speak(event.target.value, store.get().query.reference);
   };
   return h(
     "label",
@@ -37,8 +39,12 @@ export function languagePicker() {
   );
 }
 
-/** @param {string} language */
-function speak(language) {
+/**
+ * @param {string} language
+ * @param {import("../state.js").Reference | null} reference of the search, which goes on in the other language
+ */
+async function speak(language, reference) {
+  if (reference?.kind === "picture") await putBy(reference);
   const address = new URL(location.href);
   address.searchParams.delete("lang");
   try {
