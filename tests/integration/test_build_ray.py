@@ -37,8 +37,13 @@ load = partial(MadeEncoder, 16, groups=("brand", "category"), fickle=True)
 
 @pytest.fixture(scope="class")
 def cluster():
-    """Ray on this machine, as the engine itself starts it; ended with the tests."""
-    yield
+    """Ray on this machine, as the engine itself starts it; ended with the tests.
+
+    Its processes stand behind all others unless told so: beside other tests they would take minutes to start.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_worker_niceness", "0")
+        yield
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Ray leaves pipes and processes for the collector to find
         ray.shutdown()
