@@ -79,8 +79,9 @@ def own(data_dir, service):
 
 @pytest.fixture
 def quick_maps(monkeypatch):
-    """As where scikit-learn is not installed: it takes a second to load."""
+    """As where scikit-learn is not installed: it takes a second to load. And not behind all other tests."""
     monkeypatch.setattr(mapping, "method_here", lambda: "PCA")
+    monkeypatch.setattr(apart, "_NICENESS", 0)
 
 
 @pytest.fixture
