@@ -12,7 +12,9 @@ from benchmarks.effort import Effort
 PROPORTION = click.FloatRange(0, 1)
 
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before anything that uses OpenMP is imported, as in the service
+# Before anything that uses threads of its own is imported, as in the service.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

@@ -1,6 +1,11 @@
 """`python -m service`: reads the configuration, opens the catalogue, and serves it until told to stop."""
 
 import os
+
+# After each product numpy's own threads spin for some 25 ms, at the cost of whoever else would compute; here many small
+# products of many requests are under way at once, each in a thread already. Read when numpy is imported.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import sys
 from typing import get_args
 

@@ -1,6 +1,8 @@
 """The command line is the settings and nothing else."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 from click.testing import CliRunner
@@ -58,6 +60,16 @@ def test_a_wrong_value_is_one_line_and_exit_code_2(served):
     assert result.stderr.startswith("error: CATALENS_PORT or --port: ")
     assert result.stderr.count("\n") == 1
     assert served == []
+
+
+def test_numpy_computes_in_the_thread_that_asks():
+    """Also where OpenMP has more threads, and unless somebody says otherwise."""
+    code = "import service.__main__, numpy, threadpoolctl as t; print([i['num_threads'] for i in t.threadpool_info()])"
+    environment = {**os.environ, "OMP_NUM_THREADS": "2"}
+    environment.pop("OPENBLAS_NUM_THREADS", None)
+    for stated, expected in (({}, "[1]"), ({"OPENBLAS_NUM_THREADS": "2"}, "[2]")):
+        command_line, env = [sys.executable, "-c", code], {**environment, **stated}
+        assert subprocess.check_output(command_line, env=env, text=True).strip() == expected
 
 
 def test_openmp_is_calmed_before_it_is_loaded(monkeypatch):
