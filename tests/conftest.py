@@ -2,6 +2,7 @@
 
 import importlib.util
 import sys
+import zlib
 from pathlib import Path
 from types import ModuleType
 
@@ -14,7 +15,8 @@ settings.register_profile("unhurried", deadline=None, suppress_health_check=[Hea
 settings.load_profile("unhurried")
 
 
-# Files that take a minute or more, the longest first: begun last, they would leave the other cores idle at the end.
+# Files that take a minute or more, the longest first: begun last, they would leave the other cores idle at the end. The
+# rest is shuffled, always alike: otherwise all workers come to the browser tests at once.
 _LONG = (
     "test_study_run.py",
     "test_build_ray.py",
@@ -34,15 +36,21 @@ _LONG = (
 )
 
 
+def _turn(item: pytest.Item) -> tuple[int, int]:
+    """Return when the file of a test has its turn."""
+    name = item.path.name
+    return (_LONG.index(name) if name in _LONG else len(_LONG), zlib.crc32(name.encode()))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the longest, mark what needs a browser, and try again what failed.
+    """Begin with the longest files, mark what needs a browser, and try again what failed.
 
     What the clock judges is tried again twice, anything else once.
 
     Nobody can say how long a machine that tests is busy with something else. What passed at a second try is listed at
     the end as `RERUN`, with what it failed of: it is to be looked at.
     """
-    items.sort(key=lambda item: _LONG.index(item.path.name) if item.path.name in _LONG else len(_LONG))
+    items.sort(key=_turn)
     for item in items:
         if "e2e" in item.path.parts:
             item.add_marker(pytest.mark.e2e)
