@@ -15,11 +15,12 @@ from service.telemetry import Metrics, configure_logging
 def logging_restored():
     root = logging.getLogger()
     handlers, level = root.handlers, root.level
+    before = structlog.get_config()
     yield
     root.handlers, root.level = handlers, level
     for name in ("catalens", "uvicorn"):
         logging.getLogger(name).setLevel(logging.NOTSET)
-    structlog.reset_defaults()
+    structlog.configure(**before)
 
 
 def lines_of(capsys):
