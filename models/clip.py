@@ -1,23 +1,20 @@
 """open_clip models: a hub name, a hub id, or a folder with its own config.
 
-The only module that imports open_clip. It opens a backbone, prepares pictures and tokens for it and runs its
+The only module that uses open_clip. It opens a backbone, prepares pictures and tokens for it and runs its
 two towers; long texts are cut by `models.causal`, entities added by `models.eiclip`, and folders with a card
 read by `models.checkpoint`.
 """
 
 import copy
-import importlib
 import json
 import logging
 import pickle
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
-from types import ModuleType
 from typing import Protocol, Self, cast
 
 import httpx
@@ -33,7 +30,9 @@ from torch import Tensor, nn
 from models.causal import CausalTower
 from models.encoder import Vectors
 from models.encoding import IMAGES_AT_ONCE, blocks, weights_digest
+from models.importing import open_clip
 from models.recipe import PixelRecipe, Pixels
+from models.trunk import TrunkError, load_trunk  # behind `importing`: timm, too, needs what it does
 
 CONFIG_FILE = "open_clip_config.json"
 HUB_PREFIX = "hf-hub:"
@@ -79,60 +78,6 @@ class TowerReader:
         other._towers = towers  # noqa: SLF001 - a copy of its own
         return other
 
-
-_SCHEMAS: list[object] = []  # keeps the schemas below registered
-
-
-def _declare_detection_operators() -> None:
-    """Declare torchvision's two compiled operators that open_clip imports but never calls.
-
-    Where torch and torchvision come from builds that do not match, importing torchvision stops at a missing
-    operator; with its schema declared the pure Python parts, which are all that open_clip uses, work.
-    """
-    library = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]  # torch has no hints here
-    for name in ("nms", "qnms"):
-        schema = f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
-        library.define(schema)  # type: ignore[no-untyped-call]  # nor here
-    _SCHEMAS.append(library)
-
-
-@contextmanager
-def _compiler_left_out() -> Iterator[None]:
-    """Keep torch's compiler out of the imports within: a quarter of the start of every process, and never used here.
-
-    torchvision imports it for one question (may `roi_align` be compiled?), which a stand-in takes and hands on if it
-    is ever asked; timm marks functions of one model as not to be compiled, which they are not without it either.
-    """
-    name, disable = "torch._dynamo.utils", torch.compiler.disable
-    if name in sys.modules:
-        yield
-        return
-    stand_in = ModuleType(name)
-    stand_in.is_compile_supported = lambda device: importlib.import_module(name).is_compile_supported(device)  # type: ignore[attr-defined]
-    sys.modules[name] = stand_in
-    torch.compiler.disable = lambda fn: fn  # type: ignore[assignment, misc]
-    try:
-        yield
-    finally:
-        torch.compiler.disable = disable
-        del sys.modules[name]
-
-
-def _import_open_clip() -> ModuleType:
-    with _compiler_left_out():
-        try:
-            import open_clip  # noqa: PLC0415 - may need the operators declared first
-        except RuntimeError as error:
-            if "torchvision::nms does not exist" not in str(error):
-                raise
-            _declare_detection_operators()
-            import open_clip  # noqa: PLC0415 - the second and last attempt
-    return cast("ModuleType", open_clip)
-
-
-open_clip = _import_open_clip()
-
-from models.trunk import TrunkError, load_trunk  # noqa: E402 - timm, too, needs the operators declared first
 
 MOST_ELONGATED = 16
 

@@ -37,6 +37,8 @@ def join(members: Sequence[Path], out: Path, name: str | None = None) -> JoinedC
         raise CheckpointError(f"{len(members)} models to join: 2 to {_MOST} are needed")
     if (out / CARD_FILE).exists():
         raise CheckpointError(f"{out} already holds a checkpoint")
+    if inside := [folder for folder in members if folder.resolve().is_relative_to(out.resolve())]:
+        raise CheckpointError(f"{inside[0]} lies in {out}, which would be overwritten")
     cards = [read_card(folder) for folder in members]
     for folder, card in zip(members, cards, strict=True):
         if card.text_fields != cards[0].text_fields or card.entities.groups != cards[0].entities.groups:

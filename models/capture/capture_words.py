@@ -8,7 +8,7 @@ from typing import Final, Protocol, Self, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from models.clip import open_clip
+from models.importing import open_clip
 
 PAD: Final = 0
 UNKNOWN: Final = 1

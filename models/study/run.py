@@ -73,10 +73,9 @@ class Driver:
     def _join(self, run: Run) -> bool:
         """Join the members of `run` unless they are; say whether anything was done."""
         members = self.study.members(run.system)
-        cards = {member.name: self.store.card(member) for member in members}
-        if lacking := [name for name, card in cards.items() if card is None]:
+        if lacking := [member.name for member in members if self.store.card(member) is None]:
             raise StudyError(f"{lacking[0]} is not trained yet")
-        if self.store.members(run) == tuple(card.fingerprint for card in cards.values() if card is not None):
+        if self.store.is_joined(run, members):
             return False
         join([self.store.folder(member) for member in members], self.store.folder(run), run.system.title)
         return True

@@ -4,7 +4,7 @@ A finished training counts only if it was made with the configuration the study 
 of that checkpoint and by that protocol. What is not finished is left to `models.study.run`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -101,12 +101,13 @@ class Store:
             raise StudyError(f"{folder} was trained with another {changed}: move it away to train again")
         return card
 
-    def members(self, run: Run) -> tuple[str, ...]:
-        """Return the fingerprints of the models joined in the folder of `run`, none where none are."""
+    def is_joined(self, run: Run, members: Sequence[Run]) -> bool:
+        """Return whether the folder of `run` holds these models, all trained, joined as they are now."""
+        cards = [self.card(member) for member in members]
         try:
-            return read_joined(self.folder(run)).members
+            return read_joined(self.folder(run)).members == tuple(card and card.fingerprint for card in cards)
         except CheckpointError:
-            return ()
+            return False
 
     def encoder(self, run: Run) -> Encoder:
         """Open the model of `run`."""
@@ -141,8 +142,9 @@ class Store:
 
     def _record(self, study: Study, run: Run) -> Record:
         card = None if run.system.config is None else self.card(run)
+        joined = run.system.joined is None or self.is_joined(run, study.members(run.system))
         found: dict[str, Measurement] = {}
-        if card is not None or run.system.config is None:
+        if joined and (card is not None or run.system.config is None):
             for name in study.needed(run.system.name):
                 wanted = study.protocols[name].on(self.split)
                 measurement = self.measurement(run, name, wanted, None if card is None else card.fingerprint)

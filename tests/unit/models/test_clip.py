@@ -14,10 +14,11 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from models import clip
-from models.clip import BackboneError, open_backbone, open_clip, resizing
+from models import clip, importing
+from models.clip import BackboneError, open_backbone, resizing
 from models.clip_encoder import ClipEncoder
 from models.encoding import DeviceError, resolve_device
+from models.importing import open_clip
 from models.recipe import PixelRecipe
 
 WITHOUT_COMPILER = """
@@ -229,14 +230,14 @@ class TestImport:
         declared = []
         real = builtins.__import__
 
-        def importing(name, *args, **kwargs):
+        def faulty(name, *args, **kwargs):
             if name == "open_clip" and errors:
                 raise RuntimeError(errors.pop(0))
             return real(name, *args, **kwargs)
 
-        monkeypatch.setattr(builtins, "__import__", importing)
-        monkeypatch.setattr(clip, "_declare_detection_operators", lambda: declared.append(True))
-        assert clip._import_open_clip() is sys.modules["open_clip"]
+        monkeypatch.setattr(builtins, "__import__", faulty)
+        monkeypatch.setattr(importing, "_declare_detection_operators", lambda: declared.append(True))
+        assert importing._import_open_clip() is sys.modules["open_clip"]
         return bool(declared)
 
     def test_nothing_is_declared_on_an_ordinary_machine(self, monkeypatch):
@@ -252,6 +253,20 @@ class TestImport:
     def test_a_process_starts_without_torchs_compiler_and_has_it_when_asked(self):
         done = subprocess.run([sys.executable, "-c", WITHOUT_COMPILER], capture_output=True, text=True, check=False)
         assert (done.returncode, done.stderr) == (0, "")
+
+    def test_what_else_is_asked_of_the_compiler_is_the_real_thing(self, monkeypatch):
+        """Another torchvision may import more of it, or another timm mark functions with reasons."""
+        for name in [name for name in sys.modules if name.startswith("torch._dynamo.utils")]:
+            monkeypatch.delitem(sys.modules, name)
+        with importing._compiler_left_out():
+            from torch._dynamo.utils import is_compile_supported  # noqa: PLC0415 - the stand-in's
+
+            assert is_compile_supported.__module__ == "models.importing"
+            assert torch.compiler.disable(reason="none")(len) is torch.compiler.disable(len) is len
+            from torch._dynamo.utils import counters  # noqa: PLC0415 - what it does not have itself
+
+        assert sys.modules["torch._dynamo.utils"].counters is counters
+        assert torch.compiler.disable.__module__ == "torch.compiler"
 
 
 @pytest.mark.parametrize("size", [(1, 65_535), (65_535, 1)])

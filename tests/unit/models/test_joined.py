@@ -158,6 +158,12 @@ class TestFolder:
             assert (result.exit_code, result.output) == (1, f"Error: {line}\n")
         assert self.run(one, other, "--out", one).output == f"Error: {one} already holds a checkpoint\n"
         assert not (tmp_path / "both").exists()
+        assert self.run(one, other, *out).exit_code == 0
+        again = self.run(tmp_path / "both" / "1", tmp_path / "both" / "0", *out)
+        assert (
+            again.output
+            == f"Error: {tmp_path / 'both' / '1'} lies in {tmp_path / 'both'}, which would be overwritten\n"
+        )
 
     def test_a_folder_that_was_changed_says_so(self, write, tmp_path):
         both = tmp_path / "both"

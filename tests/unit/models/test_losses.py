@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from models.clip import open_clip
+from models.importing import open_clip
 from models.train.losses import same, symmetric_info_nce
 
 
