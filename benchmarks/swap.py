@@ -2,10 +2,12 @@
 
 Two bundles of one catalogue differ in every price: those of each end in cents of its own, so that an answer tells by
 its hits which bundle they are from, and must name that one. Searches come at a fixed rate, half of what the service
-can do; steady phases alternate with phases in which it is told again and again to activate the other bundle, which
-verifies, opens and warms it in the process that answers. What is judged is the searches that were due during a swap.
+can do; steady phases alternate with phases in which the other bundle is published again and again. The service sees
+that within WATCH_MS, then verifies, opens and warms the bundle in the process that answers. What is judged is the
+searches that were due during a swap: from the moment that `current` moved to the first answer from the new bundle.
 """
 
+import math
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,8 +27,7 @@ from benchmarks.effort import Effort
 from benchmarks.open_loop import Offer, Run, offer
 from benchmarks.queries import fresh_texts, text_requests
 from benchmarks.record import percentiles
-from benchmarks.server import Server, running_service
-from benchmarks.wire import post
+from benchmarks.server import running_service
 from indexer.build import BuildOptions, build
 from indexer.catalogue import CatalogueOptions
 from indexer.publish import publish
@@ -35,12 +36,15 @@ from models.checkpoint import load_encoder
 PRODUCTS = 1_000
 CENTS = (25, 75)  # of every price of a bundle
 SWAPS = 50  # in all turns
-EVERY_S = 1.0  # from one swap's beginning to the next one's
+EVERY_S = 6.0  # from one swap's beginning to the next one's
+WATCH_MS = 50  # how often the service looks at what is published
 SHARE = 0.5  # of what the service can do
 CALLERS = 16
 DEADLINE_S = 5.0
 START_S = 2.0  # for the generator to start
 HITS = 10
+OK = 200
+FLAGS = ("--update-log", "off", "--watch-ms", str(WATCH_MS), "--rollback-watch-s", "0")
 
 Span = tuple[float, float]
 
@@ -95,15 +99,15 @@ def figures(catalogue: Path, encoder_name: str, effort: Effort) -> dict[str, Any
     requests = text_requests(fresh_texts(titles, 20_000, effort.seed), limit=HITS, fields=["id", "price"])
     with (
         two_bundles(catalogue, encoder_name) as (data_dir, ids),
-        running_service(data_dir, encoder_name, effort.port, ("--update-log", "off")) as server,
+        running_service(data_dir, encoder_name, effort.port, FLAGS) as server,
     ):
         most = rush(server.address, requests[:5_000], CALLERS, effort.seconds).per_second
         asked = Offer(server.address, requests[5_000:], SHARE * most, 0.0, DEADLINE_S, effort.seed, keep_bodies=True)
-        turns = [_turn(server, list(ids), asked, effort, turn) for turn in range(effort.turns)]
+        turns = [_turn(data_dir, list(ids), asked, effort, turn) for turn in range(effort.turns)]
     return {"searches_per_s": SHARE * most, **summed_up(turns, ids)}
 
 
-def _turn(server: Server, ids: Sequence[str], asked: Offer, effort: Effort, turn: int) -> tuple[Phase, Phase]:
+def _turn(data_dir: Path, ids: Sequence[str], asked: Offer, effort: Effort, turn: int) -> tuple[Phase, Phase]:
     """Return a steady phase and one with swaps."""
     swaps = SWAPS // effort.turns
     steady, busy = (asked.requests[2 * turn + phase :: 2 * effort.turns] for phase in range(2))
@@ -112,22 +116,45 @@ def _turn(server: Server, ids: Sequence[str], asked: Offer, effort: Effort, turn
     with ThreadPoolExecutor(1) as beside:
         during = replace(asked, requests=busy, seconds=EVERY_S * swaps, seed=asked.seed + 2 * turn + 1, begins=begins)
         running = beside.submit(offer, during)
-        spans = [_swap(server, ids[(number + 1) % len(ids)], begins + number * EVERY_S) for number in range(swaps)]
+        first = turn * swaps + 1
+        moved = [
+            _published(data_dir, ids[(first + number) % len(ids)], begins + number * EVERY_S) for number in range(swaps)
+        ]
         run = running.result()
-    first = run.offer.begins
-    return calm, Phase(run, [(begun - first, ended - first) for begun, ended in spans])
+    return calm, Phase(run, _spans(run, [(bundle, at - run.offer.begins) for bundle, at in moved]))
 
 
-def _swap(server: Server, bundle_id: str, moment: float) -> Span:
-    """Activate a bundle at a moment; return when that began and when it was done.
+def _published(data_dir: Path, bundle_id: str, moment: float) -> tuple[str, float]:
+    """Publish a bundle at a moment; return it and when `current` had moved."""
+    time.sleep(max(0.0, moment - time.perf_counter()))
+    publish(data_dir, bundle_id, force=True)
+    return bundle_id, time.perf_counter()
+
+
+def _spans(run: Run, moved: Sequence[tuple[str, float]]) -> list[Span]:
+    """Return from when to when each swap was under way, in seconds from a run's first moment.
+
+    Args:
+        run: the searches meanwhile.
+        moved: bundles and when `current` had moved to them.
 
     Raises:
-        RuntimeError: it was refused.
+        RuntimeError: a bundle answered no search before the next one was published.
     """
-    time.sleep(max(0.0, moment - time.perf_counter()))
-    begun = time.perf_counter()
-    server.ask(post(f"/v1/bundles/{bundle_id}/activate?force=true", {}))
-    return begun, time.perf_counter()
+    answered = [
+        (due + latency, str(orjson.loads(body)["index"]["bundle"]))
+        for due, latency, status, body in zip(run.due_s, run.latency_s, run.status, run.bodies, strict=True)
+        if status == OK
+    ]
+    ends = [at for _, at in moved[1:]] + [math.inf]
+    spans: list[Span] = []
+    for (bundle, begun), end in zip(moved, ends, strict=True):
+        seen = [at for at, named in answered if named == bundle and begun < at < end]
+        if not seen:
+            msg = f"bundle {bundle}, published after {begun:.1f} s, answered nothing until the next one was"
+            raise RuntimeError(msg)
+        spans.append((begun, min(seen)))
+    return spans
 
 
 def summed_up(turns: Sequence[tuple[Phase, Phase]], ids: Mapping[str, int]) -> dict[str, Any]:
@@ -139,7 +166,7 @@ def summed_up(turns: Sequence[tuple[Phase, Phase]], ids: Mapping[str, int]) -> d
         _judged(body, ids)
         for phase in phases
         for body, status in zip(phase.run.bodies, phase.run.status, strict=True)
-        if status == 200
+        if status == OK
     ]
     return {
         "swaps": len(spans),
@@ -148,7 +175,7 @@ def summed_up(turns: Sequence[tuple[Phase, Phase]], ids: Mapping[str, int]) -> d
         "bundles_seen": len({bundle for bundle, _ in judged}),
         "mixed_answers": sum(not pure for _, pure in judged),
         "statuses": sorted({int(status) for phase in phases for status in phase.run.status}),
-        "errors": sum(int((phase.run.status != 200).sum()) for phase in phases),
+        "errors": sum(int((phase.run.status != OK).sum()) for phase in phases),
         "generator_kept_up": all(phase.run.kept_up for phase in phases),
         "turns": rows,
         "p99_ratio": median([row["p99_ratio"] for row in rows]),

@@ -19,6 +19,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from indexer.products import ProductTable
+from models.pacing import unhurried
 from models.product import AttributeValue
 
 Mask = NDArray[np.bool_]
@@ -279,7 +280,7 @@ class Columns(ABC):
 
     def prepare(self) -> None:
         """Make the columns of all fields now, so that no request waits for one."""
-        for name in self.names:
+        for name in unhurried(self.names):
             self[name]
 
     def __getitem__(self, name: str) -> Column:
@@ -353,7 +354,7 @@ class Fields(Columns):
     def _attributes(self) -> Mapping[str, Mapping[int, AttributeValue]]:
         """Attribute -> row -> value."""
         found: dict[str, dict[int, AttributeValue]] = {}
-        for row, text in enumerate(self._table.column("attributes").to_pylist()):
+        for row, text in enumerate(unhurried(self._table.column("attributes").to_pylist())):
             if text != "{}":
                 for name, value in orjson.loads(text).items():
                     found.setdefault(name, {})[row] = value

@@ -22,6 +22,7 @@ from rapidfuzz import process
 from rapidfuzz.distance import OSA
 
 from indexer.manifest import BundleError, checked_path
+from models.pacing import unhurried
 from models.product import SPLIT_ATTRIBUTE, Product
 from models.surfaces import tokenize
 
@@ -177,12 +178,12 @@ class LexicalIndex:
         self.forms = vocabulary.forms
         self.n = n
         terms = vocabulary.terms
-        self.numbers: Mapping[str, int] = {term: number for number, term in enumerate(terms)}
+        self.numbers: Mapping[str, int] = {term: number for number, term in enumerate(unhurried(terms))}
         self._starts = starts
         self._rows = rows
         self._scores = scores
         self._shelves: dict[str, list[str]] = {}
-        for term in terms:
+        for term in unhurried(terms):
             self._shelves.setdefault(term[0], []).append(term)
 
     @classmethod

@@ -14,6 +14,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
+from models.pacing import rest
+
 FORMAT_VERSION = 3
 MANIFEST = "manifest.json"
 MAX_MANIFEST_BYTES = 4 * 2**20
@@ -179,6 +181,7 @@ def record_file(path: Path) -> FileRecord:
     size = 0
     with path.open("rb") as file:
         while block := file.read(_BLOCK):
+            rest(1.0)
             digest.update(block)
             size += len(block)
     return FileRecord(bytes=size, sha256=digest.hexdigest())
@@ -190,6 +193,7 @@ def checked_path(folder: Path, name: str) -> Path:
     Raises:
         BundleError: the name leads out of the folder, or the file is missing, a link or not a plain file.
     """
+    rest()
     parts = PurePosixPath(name)
     path = folder / name
     if parts.is_absolute() or ".." in parts.parts or "\\" in name or "\0" in name:

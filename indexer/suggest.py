@@ -15,6 +15,7 @@ from bm25s.stopwords import STOPWORDS_EN
 
 from indexer.bundle import Bundle
 from indexer.fields import Mask
+from models.pacing import unhurried
 from models.product import SPLIT_ATTRIBUTE
 from models.surfaces import value_words
 
@@ -56,11 +57,11 @@ class Suggester:
         self._entities = sorted(
             (" ".join(words[start:]), group, code)
             for group, column in self._columns.items()
-            for code, value in enumerate(column.values)
+            for code, value in enumerate(unhurried(column.values))
             for words in [value_words(value)]
             for start in range(len(words))
         )
-        forms = enumerate(self._lexical.forms)
+        forms = enumerate(unhurried(self._lexical.forms))
         self._words = sorted((form, number) for number, form in forms if form and form not in STOPWORDS_EN)
         every = np.ones(self._lexical.n, np.bool_)
         self._counts = {group: column.counts(every) for group, column in self._columns.items()}

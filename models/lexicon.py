@@ -12,6 +12,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import NamedTuple
 
+from models.pacing import unhurried
 from models.surfaces import Gap, Token, key_of, spellings, value_words
 
 NAME_GROUPS = frozenset({"brand", "designer", "label", "maker", "manufacturer"})
@@ -105,15 +106,15 @@ class Lexicon:
                 tuple(Reading(group, value, form) for (group, value), form in sorted(readings.items())),
                 frozenset(splits[key]),
             )
-            for key, readings in drafts.items()
+            for key, readings in unhurried(drafts.items())
         }
-        self._prefixes = {key[:length] for key in self._surfaces for length in range(1, len(key) + 1)}
+        self._prefixes = {key[:length] for key in unhurried(self._surfaces) for length in range(1, len(key) + 1)}
 
     def _unite(self, group: str, values: Mapping[str, int]) -> dict[str, tuple[str, ...]]:
         """Return the words of each distinct value, remembering which spelling stands for it."""
         chosen: dict[str, str] = {}
         words: dict[str, tuple[str, ...]] = {}
-        for value in sorted(values, key=lambda v: (-values[v], v)):
+        for value in unhurried(sorted(values, key=lambda v: (-values[v], v))):
             spelled = value_words(value)
             if not spelled or len(spelled) > _MAX_WORDS:
                 continue
@@ -187,7 +188,7 @@ def _is_welcome(form: Form, group: str, taken: Mapping[tuple[str, str], Form]) -
 def _spelled(group: str, values: Mapping[str, tuple[str, ...]], form: Form) -> Iterable[tuple[str, tuple[str, ...]]]:
     """Yield each value with its spellings of one form, as words."""
     name = group.casefold() in NAME_GROUPS
-    for value, words in values.items():
+    for value, words in unhurried(values.items()):
         if form is Form.EXACT:
             yield value, words
         elif form is Form.VARIANT:

@@ -24,6 +24,7 @@ from models.neighbours import (
     left_word,
     right_word,
 )
+from models.pacing import unhurried
 from models.plain_words import PlainWords, is_ordinary
 from models.surfaces import Token, tokenize
 
@@ -135,7 +136,7 @@ class EntityLinker:
         self._cues = NeighbourCues(statistics.contexts)
         self._following = FollowingWords(statistics.evidence.values(), statistics.words)
         self._plain = PlainWords(statistics.title_words, statistics.words)
-        self._open = {key: self._surface(key, evidence) for key, evidence in statistics.evidence.items()}
+        self._open = {key: self._surface(key, found) for key, found in unhurried(statistics.evidence.items())}
 
     def link(self, text: str) -> list[EntityLink]:
         """Return the entities `text` names, sorted by place, without overlap.

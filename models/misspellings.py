@@ -14,6 +14,7 @@ from rapidfuzz import process
 from rapidfuzz.distance import OSA
 
 from models.lexicon import Form, Lexicon, Span
+from models.pacing import unhurried
 from models.surfaces import Gap, Token, value_words
 
 _MIN_LETTERS = 5
@@ -38,7 +39,7 @@ class Misspellings:
         self._lexicon = lexicon
         self._words = words
         shelves: defaultdict[tuple[str, int], list[str]] = defaultdict(list)
-        for key in sorted(lexicon.keys):
+        for key in unhurried(sorted(lexicon.keys)):
             if len(key) >= _MIN_LETTERS and any(
                 r.group in groups and r.form is not Form.PARTIAL for r in lexicon.readings(key)
             ):

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, Protocol
 
 from models.lexicon import NAME_GROUPS, PLAIN, Lexicon, Span
+from models.pacing import unhurried
 from models.surfaces import Gap, Token
 
 TextSource = Literal["title", "description"]
@@ -136,7 +137,7 @@ class FollowingWords:
         self._words = words
         self._total = max(1, sum(words.values()))
         self._after: dict[str, Counter[str]] = {}
-        for one in evidence:
+        for one in unhurried(evidence):
             for word, counts in one.right.items():
                 for group, count in counts.items():
                     self._after.setdefault(group, Counter())[word] += count

@@ -1,6 +1,7 @@
 """A bundle made ready to be served: opened, verified, of the right encoder, brought up to date, warmed with queries."""
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -11,6 +12,7 @@ import structlog
 
 from indexer.bundle import Bundle, BundleError
 from models.encoder import Encoder
+from models.pacing import standing_back
 from service.cache import Cache
 from service.elsewhere import search_elsewhere
 from service.errors import RefusedBundleError, ServiceError, StartupError
@@ -27,6 +29,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _TITLES: Final = 16  # queries to warm with where nobody has searched yet
+_RESTS: Final = 4  # times as long as a query took, before the next one: whoever searches meanwhile has the processor
+_LONGEST_REST_S: Final = 0.25
 _log = structlog.stdlib.get_logger("catalens.opening")
 
 
@@ -80,7 +84,7 @@ class Opener:
 
     async def _behind(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Return `call(...)`, computed in the one thread that opens bundles."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, partial(call, *args, **kwargs))
+        return await asyncio.get_running_loop().run_in_executor(self._thread, partial(_slowly, call, *args, **kwargs))
 
     def close(self) -> None:
         """Let the thread end."""
@@ -92,6 +96,7 @@ class Opener:
         await self._behind(served.bundle.fields.prepare)
         await self._behind(expect_found, served.bundle, probe_row(served.bundle))
         for query in list(self._engine.recent) or _of_titles(version):
+            begun = time.monotonic()
             try:
                 await self._engine.rehearse(query, version.served)
             except (ServiceError, TimeoutError):
@@ -99,6 +104,7 @@ class Opener:
             except Exception as error:
                 msg = f"a search fails in it: {type(error).__name__}: {error}"
                 raise RefusedBundleError(msg) from error
+            await asyncio.sleep(min(_LONGEST_REST_S, _RESTS * (time.monotonic() - begun)))
 
 
 async def start_following(version: Version, bundle: Bundle, settings: Settings, metrics: Metrics | None = None) -> None:
@@ -106,6 +112,11 @@ async def start_following(version: Version, bundle: Bundle, settings: Settings, 
     log = log_of(settings)
     if log is not None:
         await asyncio.to_thread(follow(version, bundle, log, metrics).start)
+
+
+def _slowly(call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    with standing_back():
+        return call(*args, **kwargs)
 
 
 def report_of(version: Version, before: Version | None, metrics: Metrics) -> None:

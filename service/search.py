@@ -39,7 +39,7 @@ _READ_AT_ONCE: Final = 200  # characters: read in less time than a thread takes 
 _IN_PLACE_S: Final = 0.003  # what a retrieval takes at most that is not given to a thread
 _COMPARED: Final = 10  # hits of an answer and a shadow's
 _COMPARED_AT_ONCE: Final = 4  # answers
-RECENT: Final = 32  # queries that a new bundle is warmed with
+RECENT: Final = 16  # queries that a new bundle is warmed with
 
 _log = structlog.stdlib.get_logger("catalens.search")
 

@@ -11,6 +11,7 @@ from typing import Literal
 from indexer.products import fold_value
 from indexer.ranking import NamedEntity, part_of_text
 from models.entities import EntityLink, EntityLinker
+from models.pacing import unhurried
 from service.errors import InvalidRequestError
 from service.query import Query, TextPart
 
@@ -95,7 +96,7 @@ class Spellings:
 
 
 def _by_key(values: Iterable[str]) -> dict[str, str]:
-    return {fold_value(value): value for value in values}
+    return {fold_value(value): value for value in unhurried(values)}
 
 
 class Reader:
