@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 Values = NDArray[np.float64]
 
 BINS = 15
+CHANCE_DRAWS = 200
 _SMALLEST = 1e-12  # probability that a log is taken of
 
 
@@ -67,6 +68,25 @@ def reliability(probability: ArrayLike, right: ArrayLike, bins: int = BINS) -> R
 def expected_calibration_error(probability: ArrayLike, right: ArrayLike, bins: int = BINS) -> float:
     """Return `reliability(...).error`, in 0..1; over 15 equal-width bins unless said otherwise."""
     return reliability(probability, right, bins).error
+
+
+def calibration_error_by_chance(
+    probability: ArrayLike, bins: int = BINS, *, draws: int = CHANCE_DRAWS, seed: int = 0
+) -> float:
+    """Return the error that `probability (n,)` would have on average if every one of them held.
+
+    So few answers as there are do not come out as stated even then: an error near this one says nothing against the
+    probabilities (Vaicenavicius et al., AISTATS 2019).
+
+    Raises:
+        ValueError: as `reliability`, or `draws` is less than 1.
+    """
+    if draws < 1:
+        msg = f"there must be at least 1 draw, not {draws}"
+        raise ValueError(msg)
+    p, _ = _checked(probability, np.zeros(np.shape(probability), np.bool_))
+    rng = np.random.default_rng(seed)
+    return float(np.mean([expected_calibration_error(p, rng.random(len(p)) < p, bins) for _ in range(draws)]))
 
 
 def abstention_curve(confidence: ArrayLike, right: ArrayLike, shares: Sequence[float]) -> Values:

@@ -1,10 +1,10 @@
 """Judges of categories: for texts or for pictures, what class a vector is of, and how likely that is right.
 
 A judge is fitted on a catalogue's own labels: the spread within classes is evened out, every two classes meet on the
-dimensions that tell them apart, and how common a class is counts as much as helps. What it says of the very products
-it was fitted on is worth nothing, so they are judged by cross-fitting: each by a judge that has seen neither it nor
-its variants; the probabilities come from these judgements. Judges of text and of picture are combined as a product of
-experts.
+dimensions that tell them apart, and each class has a bias, for some are common and some are scored too well. What it
+says of the very products it was fitted on is worth nothing, so they are judged by cross-fitting: each by a judge that
+has seen neither it nor its variants; the probabilities come from these judgements. Judges of text and of picture are
+combined as a product of experts.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.calibration import Calibrator, Temperature, calibrate, calibrator_from_arrays
+from models.class_bias import class_bias
 from models.pairwise import PairwiseClassifier
 from models.tournaments import Decisions, decide
 from models.vector_blocks import NO_CLASS, Labels, Rows, Vectors, check_finite, check_labels, check_row
@@ -23,7 +24,6 @@ from models.whitening import Whitening
 Values = NDArray[np.float64]
 
 FOLDS: Final = 5
-PRIORS: Final = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)  # how much it may count that a class is common
 ROWS: Final = 65_536  # judged at a time
 _TEMPERATURE: Final = "temperature-of-all"  # beside a calibrator's own array
 _LEAST: Final = 1e-12  # chance that a logarithm is taken of
@@ -67,7 +67,7 @@ class Judge:
     Attributes:
         whitening: evens the spread out.
         classifier: decides, on evened vectors.
-        bias: `(C,) float32`, added to its scores: what how common a class is counts.
+        bias: `(C,) float32`, added to its scores, as by `class_bias`.
         calibrator: how likely a decision is right.
         temperature: how likely each class is.
     """
@@ -188,21 +188,13 @@ def _fit(
 ) -> tuple[Judge, Judgement]:
     decisions = _cross_fitted(vectors, labels, names, apart, seed)
     known = np.flatnonzero(labels != NO_CLASS)
-    bias = _best_bias(decisions.scores[known], labels[known])
+    bias = class_bias(decisions.scores, labels, seed=seed)
     decisions = _biased(decisions, bias)
     judged = Decisions(decisions.classes[known], decisions.scores[known], decisions.margins[known])
     calibrator = calibrate(judged, labels[known], seed=seed).calibrator
     temperature = Temperature.fit(judged, labels[known])
     judge = Judge(*_fitted(vectors, labels, names), bias, calibrator, temperature)
     return judge, judge.of(decisions)
-
-
-def _best_bias(scores: Rows, labels: Labels) -> Rows:
-    """Return the logarithms of how common the classes are, times that of PRIORS with which most items are right."""
-    counts = np.bincount(labels, minlength=scores.shape[1])
-    logs = np.log(np.maximum(counts, 0.5) / len(labels)).astype(np.float32)
-    right = {weight: int(((scores + weight * logs).argmax(axis=1) == labels).sum()) for weight in PRIORS}
-    return np.float32(max(PRIORS, key=lambda weight: right[weight])) * logs
 
 
 def _biased(decisions: Decisions, bias: Rows) -> Decisions:

@@ -1,8 +1,9 @@
 """What pairwise sub-dimensions are worth: every way to decide a category, on the same vectors and split, side by side.
 
 Zero-shot ways know the names of the classes alone; ways with labels are fitted on the training part. Probabilities are
-calibrated on another part of the training items, and everything is judged on the evaluation items, which had no part
-in any of it. Texts and pictures are judged apart; how far they agree is not how far they are right.
+calibrated on another part of the training items, but for a judge's own, which come from cross-fitting; everything is
+judged on the evaluation items, which had no part in any of it. Texts and pictures are judged apart; how far they agree
+is not how far they are right.
 """
 
 import time
@@ -14,14 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.baselines import CosineScorer, NearestMeanScorer, OneVsRestScorer
-from models.calibration import calibrate
+from models.calibration import Calibrator, calibrate
 from models.category.judge import fit_judge
 from models.class_statistics import class_statistics
 from models.logistic import LogisticScorer
 from models.metrics import f1_scores
 from models.pairwise import PairwiseClassifier, Tournament
 from models.prototypes import Sure, mean_prototypes, prompt_prototypes, pseudo_labels
-from models.reliability import abstention_curve, expected_calibration_error
+from models.reliability import abstention_curve, calibration_error_by_chance, expected_calibration_error
 from models.tournaments import Decisions, decide
 from models.vector_blocks import Labels, Rows, Vectors, modality_centre
 
@@ -31,6 +32,19 @@ ZERO_SHOT: Final = "zero-shot"
 WITH_LABELS: Final = "with labels"
 
 Decide = Callable[[Vectors], Decisions]
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One way to decide.
+
+    Attributes:
+        decide: decides items.
+        calibrator: its own; None: one is fitted on items that only calibrate.
+    """
+
+    decide: Decide
+    calibrator: Calibrator | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,6 +66,7 @@ class Figures:
         accuracy: share of evaluation items that are right.
         macro_f1: mean over the classes that occur.
         calibration_error: expected, over 15 bins.
+        calibration_chance: what it would be on so few items if every probability held.
         errors_left: of the errors, the share left when the least sure tenth is not answered.
         seconds_per_million: time to decide, of a million items.
     """
@@ -62,6 +77,7 @@ class Figures:
     accuracy: float
     macro_f1: float
     calibration_error: float
+    calibration_chance: float
     errors_left: float
     seconds_per_million: float
 
@@ -98,7 +114,7 @@ class Study:
         return asdict(self)
 
 
-def ways_of(train: Items, prompts: Vectors, names: Sequence[str], sure: Sure) -> dict[tuple[str, str], Decide]:
+def ways_of(train: Items, prompts: Vectors, names: Sequence[str], sure: Sure) -> dict[tuple[str, str], Way]:
     """Return every way to decide one kind of vectors, by what it knows and its name.
 
     Args:
@@ -110,7 +126,7 @@ def ways_of(train: Items, prompts: Vectors, names: Sequence[str], sure: Sure) ->
     classes, centre = len(names), modality_centre(train.vectors)
     about = prompt_prototypes(prompts, modality_centre(prompts))
     guessed = pseudo_labels(train.vectors, about, centre, sure).labels
-    ways: dict[tuple[str, str], Decide] = {
+    ways: dict[tuple[str, str], Way] = {
         (ZERO_SHOT, "argmax cosine"): _by(CosineScorer(prompt_prototypes(prompts)).scores),
         (ZERO_SHOT, "argmax cosine, centred"): _by(CosineScorer(about, centre).scores),
     }
@@ -129,7 +145,7 @@ def ways_of(train: Items, prompts: Vectors, names: Sequence[str], sure: Sure) ->
             ways[knows, "nearest mean of pseudo-labels"] = _by(CosineScorer(means, centre).scores)
         else:
             judge, _ = fit_judge(train.vectors, labels, names)
-            ways[knows, "pairwise, margin sum, spread evened out, priors"] = judge.decide
+            ways[knows, "pairwise, margin sum, spread evened out, class biases"] = Way(judge.decide, judge.calibrator)
             ways[knows, "cosine to class means"] = _by(CosineScorer(means, centre).scores)
             ways[knows, "nearest prototype"] = _by(NearestMeanScorer.fit(statistics).scores)
     logistic = LogisticScorer.fit(train.vectors, train.labels, classes, centre=centre)
@@ -137,12 +153,12 @@ def ways_of(train: Items, prompts: Vectors, names: Sequence[str], sure: Sure) ->
     return ways
 
 
-def _by(scores: Callable[[Vectors], Rows]) -> Decide:
-    return lambda vectors: decide(scores(vectors))
+def _by(scores: Callable[[Vectors], Rows]) -> Way:
+    return Way(lambda vectors: decide(scores(vectors)))
 
 
-def _tournament(classifier: PairwiseClassifier, tournament: Tournament) -> Decide:
-    return lambda vectors: classifier.classify(vectors, tournament)
+def _tournament(classifier: PairwiseClassifier, tournament: Tournament) -> Way:
+    return Way(lambda vectors: classifier.classify(vectors, tournament))
 
 
 def study(
@@ -171,10 +187,10 @@ def study(
     for kind, items in train.items():
         fitted, held = _split(items, seed)
         pseudo[kind] = _pseudo_right(fitted, prompts, rule)
-        for (knows, way), judge in ways_of(fitted, prompts, names, rule).items():
-            found, of_way = _figures(judge, held, evaluated[kind])
-            figures.append(Figures(way, knows, kind, **of_way))
-            decided.setdefault((knows, way), {})[kind] = found
+        for (knows, name), way in ways_of(fitted, prompts, names, rule).items():
+            found, of_way = _figures(way, held, evaluated[kind])
+            figures.append(Figures(name, knows, kind, **of_way))
+            decided.setdefault((knows, name), {})[kind] = found
     agreements = [
         Agreement(way, knows, f1_scores(of_kind["text"], of_kind["image"], len(names)).weighted)
         for (knows, way), of_kind in decided.items()
@@ -204,10 +220,10 @@ def _pseudo_right(train: Items, prompts: Vectors, sure: Sure) -> tuple[float, fl
     return right, float(given.mean())
 
 
-def _figures(judge: Decide, held: Items, evaluated: Items) -> tuple[Labels, dict[str, float]]:
-    calibrator = calibrate(judge(held.vectors), held.labels).calibrator
+def _figures(way: Way, held: Items, evaluated: Items) -> tuple[Labels, dict[str, float]]:
+    calibrator = way.calibrator or calibrate(way.decide(held.vectors), held.labels).calibrator
     began = time.perf_counter()
-    decisions = judge(evaluated.vectors)
+    decisions = way.decide(evaluated.vectors)
     seconds = time.perf_counter() - began
     right: NDArray[np.bool_] = decisions.classes == evaluated.labels
     probability = calibrator.probability(decisions)
@@ -217,6 +233,7 @@ def _figures(judge: Decide, held: Items, evaluated: Items) -> tuple[Labels, dict
         "accuracy": float(right.mean()),
         "macro_f1": f1_scores(evaluated.labels, decisions.classes, int(decisions.scores.shape[1])).macro,
         "calibration_error": expected_calibration_error(probability, right),
+        "calibration_chance": calibration_error_by_chance(probability),
         "errors_left": float(left / wrong) if wrong else 0.0,
         "seconds_per_million": seconds / len(right) * 1e6,
     }

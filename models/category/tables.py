@@ -1,10 +1,10 @@
 """Figures about categories as Markdown."""
 
-from models.category.study import Study
+from models.category.study import Figures, Study
 
 _HEAD = (
     (
-        "| knows | way | text acc. | macro F1 | ECE | image acc. | macro F1 | ECE | agree (F1) "
+        "| knows | way | text acc. | macro F1 | ECE (by chance) | image acc. | macro F1 | ECE (by chance) | agree (F1) "
         "| errors left at 90% | s per million |"
     ),
     "|---|---|---|---|---|---|---|---|---|---|---|",
@@ -32,11 +32,16 @@ def study_table(study: Study) -> str:
         cells = [
             knows,
             way,
-            *(f"{v:.3f}" for v in (text.accuracy, text.macro_f1, text.calibration_error)),
-            *(f"{v:.3f}" for v in (image.accuracy, image.macro_f1, image.calibration_error)),
+            *_cells(text),
+            *_cells(image),
             f"{agree[knows, way]:.3f}",
             f"{text.errors_left:.2f} / {image.errors_left:.2f}",
             f"{max(text.seconds_per_million, image.seconds_per_million):.0f}",
         ]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def _cells(found: Figures) -> list[str]:
+    error = f"{found.calibration_error:.3f} ({found.calibration_chance:.3f})"
+    return [f"{found.accuracy:.3f}", f"{found.macro_f1:.3f}", error]

@@ -11,7 +11,13 @@ from hypothesis import strategies as st
 from models.calibration import Isotonic, Method, Temperature, calibrate, calibrator_from_arrays, fit_calibrator
 from models.isotonic import RisingCurve, pool_adjacent_violators
 from models.linking_report import calibration as linking_calibration
-from models.reliability import abstention_curve, expected_calibration_error, log_loss, reliability
+from models.reliability import (
+    abstention_curve,
+    calibration_error_by_chance,
+    expected_calibration_error,
+    log_loss,
+    reliability,
+)
 from models.tournaments import decide
 
 NUMBERS = st.floats(-10, 10).map(lambda v: round(v, 1))
@@ -279,3 +285,23 @@ class TestAbstention:
         for share in (-0.1, 1.0):
             with pytest.raises(ValueError, match="shares"):
                 abstention_curve([1.0], [True], [share])
+
+
+class TestErrorByChance:
+    def test_falls_with_the_number_of_answers(self):
+        p = np.random.default_rng(0).uniform(0.3, 1, 100_000)
+        many, few = calibration_error_by_chance(p), calibration_error_by_chance(p[:200])
+        assert many < 0.006
+        assert 0.05 < few < 0.12
+
+    def test_is_that_of_probabilities_that_hold(self):
+        rng = np.random.default_rng(1)
+        p = rng.uniform(0.3, 1, 300)
+        seen = [expected_calibration_error(p, rng.random(300) < p) for _ in range(100)]
+        assert calibration_error_by_chance(p) == pytest.approx(np.mean(seen), abs=0.005)
+
+    def test_refuses_what_is_no_probability(self):
+        with pytest.raises(ValueError, match=r"in 0\.\.1"):
+            calibration_error_by_chance([0.5, 1.5])
+        with pytest.raises(ValueError, match="at least 1 draw"):
+            calibration_error_by_chance([0.5], draws=0)

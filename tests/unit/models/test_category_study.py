@@ -1,13 +1,14 @@
 """The comparison of ways to decide a category: its figures counted again by hand, and its table."""
 
 import json
+import math
 
 import numpy as np
 import pytest
 
 from models.calibration import Temperature
 from models.category import study as study_module
-from models.category.study import WITH_LABELS, ZERO_SHOT, Agreement, Figures, Items, Study, study
+from models.category.study import WITH_LABELS, ZERO_SHOT, Agreement, Figures, Items, Study, Way, study
 from models.category.tables import study_table
 from models.prototypes import Sure
 from models.tournaments import decide
@@ -30,7 +31,7 @@ WAYS = {
         "pairwise, one bracket",
         "pairwise, 15 brackets vote",
         "pairwise, margin sum",
-        "pairwise, margin sum, spread evened out, priors",
+        "pairwise, margin sum, spread evened out, class biases",
         "cosine to class means",
         "nearest prototype",
         "logistic regression",
@@ -118,7 +119,7 @@ def test_figures_by_hand():
     calibrating = rng.normal(size=(3_000, 2)).astype(np.float32)
     chance = 1 / (1 + np.exp(-2 * (calibrating[:, 1] - calibrating[:, 0])))
     held = Items(calibrating, (rng.random(3_000) < chance).astype(np.int32))  # a temperature of a half
-    classes, figures = study_module._figures(decide, held, Items(scores, true.astype(np.int32)))
+    classes, figures = study_module._figures(Way(decide), held, Items(scores, true.astype(np.int32)))
     assert classes.tolist() == stated.tolist()
     assert figures["accuracy"] == pytest.approx(0.8)
     # Class 0: 4 right of 5 stated and 5 true. Class 1: the same.
@@ -132,9 +133,22 @@ def test_figures_by_hand():
     assert Temperature.fit(decide(held.vectors), held.labels).value == pytest.approx(0.5, rel=0.1)
 
 
+def test_a_way_that_has_probabilities_of_its_own_is_judged_by_them():
+    """All answers are stated at .95, and all are right."""
+    some = Items(np.eye(2, dtype=np.float32).repeat(5, axis=0), np.repeat([0, 1], 5).astype(np.int32))
+    scores = np.log(19) * some.vectors
+    way = Way(lambda vectors: decide(np.log(19) * vectors), Temperature(1.0))
+    assert Temperature(1.0).probabilities(scores).max(axis=1) == pytest.approx(0.95)
+    figures = study_module._figures(way, some, Items(some.vectors, some.labels))[1]
+    assert figures["calibration_error"] == pytest.approx(0.05)
+    # Of ten answers at .95 each, the mean of |.95 - share that is right|.
+    binomial = [math.comb(10, k) * 0.95**k * 0.05 ** (10 - k) * abs(0.95 - k / 10) for k in range(11)]
+    assert figures["calibration_chance"] == pytest.approx(sum(binomial), abs=0.01)
+
+
 def test_without_an_error_none_is_left():
     some = Items(np.eye(2, dtype=np.float32).repeat(5, axis=0), np.repeat([0, 1], 5).astype(np.int32))
-    assert study_module._figures(decide, some, some)[1]["errors_left"] == 0
+    assert study_module._figures(Way(decide), some, some)[1]["errors_left"] == 0
 
 
 def test_pseudo_labels_are_counted_right():
@@ -150,7 +164,7 @@ def test_pseudo_labels_are_counted_right():
 
 def test_the_table_holds_a_line_for_each_way():
     figures = tuple(
-        Figures(way, knows, kind, accuracy, 0.25, 0.125, 0.5, seconds)
+        Figures(way, knows, kind, accuracy, 0.25, 0.125, 0.0625, 0.5, seconds)
         for way, knows in (("one", "labels"), ("two", "nothing"))
         for kind, accuracy, seconds in (("text", 0.7, 12.0), ("image", 0.9, 34.4))
     )
@@ -160,8 +174,8 @@ def test_the_table_holds_a_line_for_each_way():
     assert lines[0] == "2 classes; 5 items to fit on and calibrate with, 7 judged"
     assert lines[1] == "pseudo-labels: text 0.500 right, given to 0.75"
     assert lines[5:] == [
-        "| labels | one | 0.700 | 0.250 | 0.125 | 0.900 | 0.250 | 0.125 | 0.812 | 0.50 / 0.50 | 34 |",
-        "| nothing | two | 0.700 | 0.250 | 0.125 | 0.900 | 0.250 | 0.125 | 0.100 | 0.50 / 0.50 | 34 |",
+        "| labels | one | 0.700 | 0.250 | 0.125 (0.062) | 0.900 | 0.250 | 0.125 (0.062) | 0.812 | 0.50 / 0.50 | 34 |",
+        "| nothing | two | 0.700 | 0.250 | 0.125 (0.062) | 0.900 | 0.250 | 0.125 (0.062) | 0.100 | 0.50 / 0.50 | 34 |",
     ]
     assert {line.count("|") for line in lines[3:]} == {12}
 
