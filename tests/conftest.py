@@ -14,6 +14,8 @@ from models.encoder import Encoder
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
 
+pytest.register_assert_rewrite("tests.support")  # what a helper asserts fails with what it saw, as in a test
+
 
 # Files that take a minute or more, the longest first: begun last, they would leave the other cores idle at the end. The
 # rest is shuffled, always alike: otherwise all workers come to the browser tests at once.
@@ -31,7 +33,6 @@ _LONG = (
     "test_killed.py",
     "test_judging.py",
     "test_demo_up.py",
-    "test_service_swap.py",
     "test_full_disk.py",
 )
 
