@@ -1,6 +1,7 @@
 """What ranking by the query's category is worth: judged queries asked of the service with and without it.
 
-Only queries whose relevant products are all of one category count: the others have no category to be right about.
+Only queries whose relevant products are all of one category count: the others have no category to be right about. Made
+ones name entities, or describe a product: the first words of its description, where these do not name its category.
 Precision is the share of the first ten hits that are of it; nDCG@10 is over the relevant products themselves.
 """
 
@@ -16,7 +17,9 @@ from starlette.testclient import TestClient
 from indexer.bundle import Bundle, current_bundle
 from indexer.judged import JudgedQuery, read_queries
 from indexer.made_queries import make_queries
+from models.lexicon import Lexicon
 from models.metrics import Rankings, ndcg_at_k
+from models.surfaces import tokenize
 from service.app import create_app
 from service.settings import Settings
 
@@ -26,6 +29,7 @@ WAYS: Mapping[str, dict[str, object] | None] = {
     "filter": {"action": "filter"},
 }
 DEPTH = 10
+DESCRIBED = 20  # words of a description
 
 
 def figures(
@@ -48,7 +52,10 @@ def figures(
         msg = f"{data_dir} has no published bundle"
         raise ValueError(msg)
     with Bundle.open(current, verify=False) as bundle:
-        asked = read_queries(queries) if queries is not None else make_queries(bundle, 4 * most, seed)
+        if queries is not None:
+            asked = read_queries(queries)
+        else:
+            asked = [*make_queries(bundle, 4 * most, seed), *described(bundle, most, seed)]
         kinds = _of_one_category(bundle, asked, most)
         category = {bundle.products.id_of(row): bundle.products[row].category for row in range(len(bundle.products))}
     least = {} if min_confidence is None else {"min_confidence": min_confidence}
@@ -63,6 +70,23 @@ def figures(
             }
             for kind, some in kinds.items()
         }
+
+
+def described(bundle: Bundle, most: int, seed: int) -> list[JudgedQuery]:
+    """Return up to `most` queries that describe a product, drawn by `seed`, without its category in any spelling."""
+    products, asked = bundle.products, []
+    categories = Lexicon({"category": bundle.statistics.vocabulary.get("category", {})})
+    for row in np.random.default_rng(seed).permutation(len(products)):
+        product = products[int(row)]
+        tokens = tokenize(product.description or "")[:DESCRIBED]
+        named = {reading.value for span in categories.find(tokens) for reading in categories.readings(span.key)}
+        wanted = product.category and categories.canonical("category", product.category)
+        if len(tokens) == DESCRIBED and wanted and wanted not in named:
+            text = (product.description or "")[: tokens[-1].end]
+            asked.append(JudgedQuery(qid=product.id, kind="description", text=text, relevant=(product.id,)))
+        if len(asked) == most:
+            break
+    return asked
 
 
 def _of_one_category(

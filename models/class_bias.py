@@ -15,7 +15,7 @@ from models.vector_blocks import NO_CLASS, Labels, Rows
 
 Values = NDArray[np.float64]
 
-L2: Final = 1e-4  # weight of the squared biases, of scores of a standard deviation of 1
+L2: Final = 1e-5  # weight of the squared biases, of scores of a standard deviation of 1
 _TOLERANCE: Final = 1e-5
 _LEAST_STEEPNESS: Final = 0.5  # of scores of a standard deviation of 1: those that tell little are heard all the same
 _MOST_VALUES: Final = 50_000_000  # scores learnt from: 400 MB; a number for each class does not need more

@@ -29,8 +29,9 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _TITLES: Final = 16  # queries to warm with where nobody has searched yet
-_RESTS: Final = 4  # times as long as a query took, before the next one: whoever searches meanwhile has the processor
+_RESTS: Final = 4  # times as long as a query took, at most, before the next one: while others search, they come first
 _LONGEST_REST_S: Final = 0.25
+_LOOK_S: Final = 0.003
 _log = structlog.stdlib.get_logger("catalens.opening")
 
 
@@ -39,7 +40,7 @@ class Opener:
 
     Args:
         settings: Name the update log.
-        engine: Searches in what is to be served, to warm it.
+        engine: Searches in what is to be served, to warm it; while it is busy, the work stands back.
         cache: Of query vectors.
         metrics: Told of what is refused.
     """
@@ -84,7 +85,13 @@ class Opener:
 
     async def _behind(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Return `call(...)`, computed in the one thread that opens bundles."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, partial(_slowly, call, *args, **kwargs))
+        return await asyncio.get_running_loop().run_in_executor(
+            self._thread, partial(self._stood_back, call, *args, **kwargs)
+        )
+
+    def _stood_back(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        with standing_back(lambda: self._engine.busy):
+            return call(*args, **kwargs)
 
     def close(self) -> None:
         """Let the thread end."""
@@ -104,7 +111,14 @@ class Opener:
             except Exception as error:
                 msg = f"a search fails in it: {type(error).__name__}: {error}"
                 raise RefusedBundleError(msg) from error
-            await asyncio.sleep(min(_LONGEST_REST_S, _RESTS * (time.monotonic() - begun)))
+            await self._rest(_RESTS * (time.monotonic() - begun))
+
+    async def _rest(self, most_s: float) -> None:
+        """Wait while others search, but for so long at most."""
+        for _ in range(int(min(most_s, _LONGEST_REST_S) / _LOOK_S)):
+            if not self._engine.busy:
+                return
+            await asyncio.sleep(_LOOK_S)
 
 
 async def start_following(version: Version, bundle: Bundle, settings: Settings, metrics: Metrics | None = None) -> None:
@@ -112,11 +126,6 @@ async def start_following(version: Version, bundle: Bundle, settings: Settings, 
     log = log_of(settings)
     if log is not None:
         await asyncio.to_thread(follow(version, bundle, log, metrics).start)
-
-
-def _slowly(call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    with standing_back():
-        return call(*args, **kwargs)
 
 
 def report_of(version: Version, before: Version | None, metrics: Metrics) -> None:

@@ -59,6 +59,11 @@ class Pressure:
         return self._running
 
     @property
+    def busy(self) -> bool:
+        """Whether anyone waits for an answer. May be asked from other threads."""
+        return self._ahead > 0
+
+    @property
     def wait_s(self) -> float:
         """Seconds that a request which comes now is going to take: before it is read, in its turn, and to leave."""
         return self._wait_s(self._ahead)

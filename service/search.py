@@ -100,6 +100,11 @@ class SearchEngine:
         """Whether a bundle should be served and cannot be."""
         return bool(self._versions.refused)
 
+    @property
+    def busy(self) -> bool:
+        """Whether anyone waits for an answer; may be asked from other threads."""
+        return self._pressure.busy
+
     def choose(self, bundle: str | None, visitor: str | None) -> Version:
         """Return what is to answer a search; see `Versions.choose`.
 
