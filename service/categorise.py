@@ -1,7 +1,9 @@
 """What category a query is of, and what that means for its candidates: a filter, or a penalty for those of another.
 
 A name of a category in the words, or one that the caller gives, decides; otherwise the judges of the bundle do, by the
-duels of its classes: words by the judge of texts, pictures by that of pictures, both as a product of experts.
+duels of its classes: words by the judge of texts, pictures by that of pictures, both as a product of experts. Where
+there are hits, those at the top vote on it: what is found for some words tells more of them than the words themselves,
+and where hits and a name in the words disagree, nothing is sure.
 """
 
 from collections.abc import Sequence
@@ -24,10 +26,17 @@ from service.query import PicturePart, Query, RerankAction, TextPart
 from service.understand import LinkedEntity
 
 Action = RerankAction | Literal["none"]
-Source = Literal["caller", "linked", "words", "picture", "both"]
+Source = Literal["caller", "linked", "words", "picture", "both", "hits"]
 
 ALTERNATIVES: Final = 4
 _LEAST: Final = 1e-12
+VOTERS: Final = 20
+"""Hits that vote."""
+
+_NEAR: Final = 0.05  # of the scores' span: a hit so much below another one has a vote 1 / e as heavy
+_JUDGES: Final = 0.3  # the exponent of what the judges say beside the votes
+_UNJUDGED: Final = 0.02  # the chance of what the judges do not name
+_FAR: Final = 0.5  # of the scores' span, over which a hit of another category loses in proportion to its distance
 SURE_NAME: Final = 0.5  # from which on a linked name of a category is taken for one
 _KINDS: Final[dict[type, str]] = {TextPart: "text", PicturePart: "image"}
 
@@ -123,6 +132,60 @@ def judged(categories: Categories, vectors: dict[str, Vectors]) -> Guess | None:
     return Guess(categories.names[best], probability, source, alternatives)
 
 
+def voted(view: Searchable, hits: Scored, guess: Guess | None) -> Guess | None:
+    """Return the category of the best hits: the weight of their votes, times what the judges say to a small power.
+
+    A hit votes for the category it states, one that states none for what its judges see in it, as likely as that is.
+
+    Args:
+        view: Holds them.
+        hits: At least VOTERS of them, or all there are.
+        guess: What the query itself tells. A name that is linked keeps its probability where the hits agree; where they
+            do not, they are no likelier right than it is wrong.
+    """
+    best = hits.take(hits.best()[:VOTERS])
+    if not len(best.rows):
+        return guess
+    span = max(float(best.scores[0] - min(0.0, best.scores[-1])), _LEAST)
+    weights = np.exp((best.scores - best.scores[0]) / (_NEAR * span))
+    votes: dict[str, float] = {}
+    for (seen, chance), weight in zip(_categories_of(view, best.rows), weights / weights.sum(), strict=True):
+        votes[seen] = votes.get(seen, 0.0) + chance * float(weight)
+    votes.pop("", None)
+    if not votes:
+        return guess
+    total = sum(votes.values())
+    spelled = {fold_value(name): name for name in votes}
+    if guess is not None and guess.source != "linked":
+        stated = {fold_value(name): chance for name, chance in ((guess.name, guess.probability), *guess.alternatives)}
+        votes = {spelled[key]: votes[spelled[key]] * max(stated.get(key, 0.0), _UNJUDGED) ** _JUDGES for key in spelled}
+    scale = total / sum(votes.values())
+    order = sorted(votes, key=lambda name: -votes[name])
+    (name, probability), *others = ((name, votes[name] * scale) for name in order[: 1 + ALTERNATIVES])
+    source: Source = "hits"
+    if guess is not None and guess.source == "linked":
+        if fold_value(guess.name) == fold_value(name):
+            name, probability, source = guess.name, max(guess.probability, probability), "linked"
+        else:
+            probability = min(probability, 1 - guess.probability)
+    return Guess(name, probability, source, tuple((other, min(chance, probability)) for other, chance in others))
+
+
+def _categories_of(view: Searchable, rows: NDArray[np.int64]) -> list[tuple[str, float]]:
+    """Return the category of each product and how likely it is of that; no name where nothing tells."""
+    found: list[tuple[str, float]] = []
+    categories = view.categories
+    for row in rows.tolist():
+        stated = view.products[row].category
+        if stated:
+            found.append((stated, 1.0))
+        elif categories is not None and row < len(categories.listed) and categories.both.classes[row] >= 0:
+            found.append((categories.names[categories.both.classes[row]], float(categories.both.probability[row])))
+        else:
+            found.append(("", 1.0))
+    return found
+
+
 def fitting(view: Searchable, name: str, rows: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
     """Return how likely products are of the category `name`, `(n,)` or of `rows`, `(m,) float32`.
 
@@ -190,12 +253,14 @@ def demoted(view: Searchable, scored: Scored, reranked: Reranked) -> Scored:
     A product that cannot be of the category loses `(2 p - 1)^2` of what the best score is above the worst, or above 0,
     for a guess of probability p: with a sure guess it comes behind all that are, and nothing is lost by one that is as
     likely wrong as right. Weighed by p itself, wrong guesses cost more than right ones bring (docs/evaluation.md). One
-    of an alternative loses less by as much as that is likely.
+    of an alternative loses less by as much as that is likely. Unless the caller named the category, a product that is
+    nearly as good as the best loses less, in proportion to what it lacks: it may well be what is sought.
     """
     guess = reranked.guess
     if guess is None or not len(scored.rows):
         return scored
     sure = np.float32(max(0.0, 2 * guess.probability - 1) ** 2)
     span = np.float32(max(0.0, float(scored.scores.max())) - min(0.0, float(scored.scores.min())))
-    loss = -sure * span * (1 - relative_fit(view, guess, scored.rows))
+    most = span if guess.source == "caller" else np.minimum(span, (scored.scores.max() - scored.scores) / _FAR)
+    loss = np.asarray(-sure * most * (1 - relative_fit(view, guess, scored.rows)), np.float32)
     return replace(scored, scores=scored.scores + loss, added=np.column_stack([scored.added, loss]))

@@ -4,7 +4,7 @@ Runs in a worker thread of the ranking pool; reading words and encoding are done
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -17,7 +17,7 @@ from indexer.manifest import FusionWeights, QueryKind
 from indexer.ranking import MIN_CANDIDATES, OVERSAMPLE, FilterStrategy, Scored, Words, score
 from indexer.searchable import Searchable
 from models.product import Product
-from service.categorise import Reranked, category_of, demoted, fitting_mask, narrowed, unfiltered
+from service.categorise import VOTERS, Reranked, category_of, demoted, fitting_mask, narrowed, unfiltered, voted
 from service.embed import kind_of
 from service.errors import InvalidRequestError
 from service.facets import Facet, count
@@ -139,7 +139,10 @@ def retrieve(
         bundle = served.elsewhere.under(bundle, query.filter)
     everywhere = wanted
     if query.rerank is not None:
-        among, reranked = narrowed(bundle, query, wanted.among, category_of(bundle, query, mixture, links))
+        guess = category_of(bundle, query, mixture, links)
+        if query.parts and (guess is None or guess.source != "caller"):
+            guess = voted(bundle, _candidates(bundle, query, mixture, links, VOTERS)(wanted.among), guess)
+        among, reranked = narrowed(bundle, query, wanted.among, guess)
         wanted = replace(wanted, among=among, reranked=reranked)
     scored, ordered = _ordered(bundle, query, wanted, mixture, links)
     if wanted.reranked is not None and wanted.reranked.action == "filter" and not len(ordered):
@@ -186,25 +189,24 @@ def _scored(
 
     What is far from the query would otherwise come first whenever it is cheap.
     """
-    texts = [(text, share) for _, text, share in matched_texts(query)]
-
-    def candidates(among: Mask | None) -> Scored:
-        return score(
-            bundle,
-            np.zeros(bundle.manifest.encoder.dim, np.float32) if mixture is None else mixture.vector,
-            _weights(bundle, query),
-            places,
-            Words([entity for _, entity in named_entities(query, links)], texts),
-            among=among,
-            exclude_rows=_excluded(bundle, query),
-        )
-
+    candidates = _candidates(bundle, query, mixture, links, places)
     scored = candidates(wanted.among)
     if wanted.reranked is not None and wanted.reranked.action == "demote":
         fits = fitting_mask(bundle, wanted.among, wanted.reranked)
         # Those of the category come first on every page, so as many of them are candidates as of all products.
         scored = demoted(bundle, scored.with_others(candidates(fits)) if fits.any() else scored, wanted.reranked)
     return scored.take(scored.best()[: max(MIN_CANDIDATES, OVERSAMPLE * places)]) if wanted.sort else scored
+
+
+def _candidates(
+    bundle: Searchable, query: Query, mixture: Mixture | None, links: Sequence[LinkedEntity], places: int
+) -> Callable[[Mask | None], Scored]:
+    """Return what gives the candidates for so many places among some products."""
+    texts = [(text, share) for _, text, share in matched_texts(query)]
+    words = Words([entity for _, entity in named_entities(query, links)], texts)
+    vector = np.zeros(bundle.manifest.encoder.dim, np.float32) if mixture is None else mixture.vector
+    weights, excluded = _weights(bundle, query), _excluded(bundle, query)
+    return lambda among: score(bundle, vector, weights, places, words, among=among, exclude_rows=excluded)
 
 
 def _all(bundle: Searchable, query: Query, wanted: Wanted) -> Scored:

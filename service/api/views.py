@@ -142,7 +142,7 @@ class CategoryView(TypedDict):
 
     name: str
     probability: float
-    source: Literal["caller", "linked", "words", "picture", "both"]
+    source: Literal["caller", "linked", "words", "picture", "both", "hits"]
     alternatives: list[AlternativeView]
 
 
