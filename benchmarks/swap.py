@@ -8,12 +8,14 @@ searches that were due during a swap: from the moment that `current` moved to th
 """
 
 import math
+import os
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -36,12 +38,13 @@ from models.checkpoint import load_encoder
 PRODUCTS = 1_000
 CENTS = (25, 75)  # of every price of a bundle
 SWAPS = 50  # in all turns
-EVERY_S = 6.0  # from one swap's beginning to the next one's
+EVERY_S = 3.0  # from one swap's beginning to the next one's
+NICENESS = 10  # of the process that publishes, as of the one that the service has judge a bundle
 WATCH_MS = 50  # how often the service looks at what is published
 SHARE = 0.5  # of what the service can do
 CALLERS = 16
 DEADLINE_S = 5.0
-START_S = 2.0  # for the generator to start
+START_S = 8.0  # for the generator, and for what publishes, to start
 HITS = 10
 OK = 200
 FLAGS = ("--update-log", "off", "--watch-ms", str(WATCH_MS), "--rollback-watch-s", "0")
@@ -113,19 +116,23 @@ def _turn(data_dir: Path, ids: Sequence[str], asked: Offer, effort: Effort, turn
     steady, busy = (asked.requests[2 * turn + phase :: 2 * effort.turns] for phase in range(2))
     calm = Phase(offer(replace(asked, requests=steady, seconds=effort.seconds, seed=asked.seed + 2 * turn)))
     begins = time.perf_counter() + START_S
-    with ThreadPoolExecutor(1) as beside:
+    with (
+        ThreadPoolExecutor(1) as beside,
+        ProcessPoolExecutor(1, get_context("spawn"), os.nice, (NICENESS,)) as operator,
+    ):
         during = replace(asked, requests=busy, seconds=EVERY_S * swaps, seed=asked.seed + 2 * turn + 1, begins=begins)
         running = beside.submit(offer, during)
         first = turn * swaps + 1
         moved = [
-            _published(data_dir, ids[(first + number) % len(ids)], begins + number * EVERY_S) for number in range(swaps)
+            operator.submit(_published, data_dir, ids[(first + number) % len(ids)], begins + number * EVERY_S).result()
+            for number in range(swaps)
         ]
         run = running.result()
     return calm, Phase(run, _spans(run, [(bundle, at - run.offer.begins) for bundle, at in moved]))
 
 
 def _published(data_dir: Path, bundle_id: str, moment: float) -> tuple[str, float]:
-    """Publish a bundle at a moment; return it and when `current` had moved."""
+    """Publish a bundle at a moment; return it and when `current` had moved, by `time.perf_counter`."""
     time.sleep(max(0.0, moment - time.perf_counter()))
     publish(data_dir, bundle_id, force=True)
     return bundle_id, time.perf_counter()
