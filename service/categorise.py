@@ -168,7 +168,8 @@ def voted(view: Searchable, hits: Scored, guess: Guess | None) -> Guess | None:
             name, probability, source = guess.name, max(guess.probability, probability), "linked"
         else:
             probability = min(probability, 1 - guess.probability)
-    return Guess(name, probability, source, tuple((other, min(chance, probability)) for other, chance in others))
+    most = min(probability, 1 - probability) if source == "linked" else probability
+    return Guess(name, probability, source, tuple((other, min(chance, most)) for other, chance in others))
 
 
 def _categories_of(view: Searchable, rows: NDArray[np.int64]) -> list[tuple[str, float]]:

@@ -183,6 +183,34 @@ def points(cell):
     return round(float(cell.inner_text()) * 1000)
 
 
+def test_words_are_ranked_by_category_and_what_another_one_costs_is_said(visit, linked):
+    asked = []
+
+    def demoted(route):
+        asked.append(route.request.post_data_json)
+        if asked[-1].get("q") != linked[0]:  # what is shown at first
+            route.continue_()
+            return
+        answer = route.fetch().json()
+        [term] = [term for term in answer["hits"][0]["explain"]["terms"] if term["name"] == "other category"]
+        term["score"] -= 0.25
+        answer["hits"][0]["score"] -= 0.25
+        route.fulfill(json=answer)
+
+    visit.page.route("**/v1/search", demoted)
+    visit.open()
+    with visit.page.expect_response("**/v1/search"):
+        visit.page.locator("#q").fill(linked[0])
+    visit.answered()
+    assert [one.get("rerank") for one in asked if one.get("q") == linked[0]] == [{}]
+    why = visit.page.locator(".card-why").first
+    why.focus()
+    why.press("Enter")
+    row = visit.page.get_by_role("dialog").locator('tr[data-term="other category"]')
+    expect(row).to_contain_text("Of another category than")
+    expect(row.locator(".points")).to_have_text("-0.250")
+
+
 def test_an_explanation_adds_up_to_the_score(visit, linked):
     words, brand = linked
     visit.open()
@@ -197,7 +225,8 @@ def test_an_explanation_adds_up_to_the_score(visit, linked):
     dialog = visit.page.get_by_role("dialog")
     expect(dialog.get_by_role("heading", name="Why this result")).to_be_focused()
     table = dialog.get_by_role("table", name="The parts that add up to the score of this product")
-    expect(table.locator("tbody tr")).to_have_count(len(first["explain"]["terms"]))
+    said = [term for term in first["explain"]["terms"] if term["name"] != "other category" or term["score"]]
+    expect(table.locator("tbody tr")).to_have_count(len(said))
     expect(table.locator('tr[data-term="brand"]')).to_contain_text(brand)
     shown = [points(cell) for cell in table.locator("tbody .points").all()]
     assert sum(shown) == points(table.locator("tfoot .points"))

@@ -89,6 +89,7 @@ def test_a_name_that_hits_bear_out_is_as_sure_as_either():
     assert agreed.probability > 0.99
     surer = voted(view_of("mug", "lamp"), hits(1.0, 0.99), Guess("mug", 0.97, "linked"))
     assert surer.probability == 0.97
+    assert surer.alternatives == (("lamp", pytest.approx(0.03)),)  # what is left
 
 
 def test_a_name_that_hits_contradict_leaves_nothing_sure():

@@ -149,6 +149,7 @@ export const text = {
 
   words: "Worte",
   lexical: "Worte, wie sie geschrieben sind",
+  otherCategory: "Aus einer anderen Kategorie als",
   picture: "Bild",
   likeness: "Produkt",
   weightLabel: "Gewicht von Worten und Bild",

@@ -106,6 +106,7 @@ export const text = {
 
   words: "Words",
   lexical: "Words as they are written",
+  otherCategory: "Of another category than",
   picture: "Picture",
   likeness: "Product",
   weightLabel: "Words against picture",

@@ -150,6 +150,7 @@ export const text = {
 
   words: "Mots",
   lexical: "Mots tels qu’ils sont écrits",
+  otherCategory: "D’une autre catégorie que",
   picture: "Image",
   likeness: "Produit",
   weightLabel: "Poids des mots et de l’image",

@@ -8,13 +8,16 @@ import { text } from "../text.js";
 
 /** @typedef {import("../state.js").State} State */
 
+/** What a product loses by being of another category; nothing is said of it where it loses nothing. */
+const OTHER_CATEGORY = "other category";
+
 /**
  * @param {import("../api.js").Hit} hit with its terms
  * @param {State} state
  * @returns {HTMLElement}
  */
 export function explanation(hit, state) {
-  const terms = hit.explain?.terms ?? [];
+  const terms = (hit.explain?.terms ?? []).filter(({ name, score }) => name !== OTHER_CATEGORY || score !== 0);
   const { bars, total } = toBars(hit.score, terms);
   const body = h("tbody", {}, bars.map((bar) => row(bar, state)));
   for (const [name, value] of Object.entries(scale(bars))) body.style.setProperty(name, `${value}`);
@@ -84,6 +87,7 @@ function naming({ name, value, gate }, { products, query }) {
   }
   const plain = { words: text.words, lexical: text.lexical, image: text.picture, product: text.likeness }[name];
   if (plain) return [plain];
+  if (name === OTHER_CATEGORY) return [text.otherCategory, " ", h("b", {}, value ?? "")];
   const said = [text.group(name), " ", h("b", {}, value ?? "")];
   return gate === null ? said : [...said, " ", h("small", {}, text.gate(gate))];
 }
