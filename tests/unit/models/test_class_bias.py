@@ -98,3 +98,17 @@ def test_very_many_items_are_drawn_from(monkeypatch):
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)
     np.testing.assert_allclose(first - first.mean(), whole - whole.mean(), atol=0.15)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_whatever_the_scores_there_are_biases(seed):
+    """One item or one class, scores all alike, tiny, huge or impossible, labels that scores tell or that never vary."""
+    rng = np.random.default_rng(seed)
+    classes, n = int(rng.integers(1, 30)), int(rng.choice([1, 2, 3, 10, 100]))
+    scores = rng.normal(size=(n, classes)) if seed % 5 else np.full((n, classes), rng.normal())
+    labels = [rng.integers(-1, classes, n), scores.argmax(axis=1), np.full(n, classes - 1)][seed % 3]
+    scores = (scores * 10.0 ** rng.integers(-12, 9)).astype(np.float32)
+    scores[rng.random(scores.shape) < (seed % 2) / 3] = -np.inf
+    found = class_bias(scores, labels.astype(np.int32))
+    assert found.shape == (classes,)
+    assert np.isfinite(found).all()
