@@ -90,7 +90,7 @@ export function search(query, page) {
   if (reference?.kind === "picture") return searchWithPicture(query, reference, page);
   const alone = !isMixed(query) && !query.sort && !query.less.length;
   if (reference?.kind === "product" && alone) return similar(reference.id, query, page);
-  const byCategory = !reference && alone ? { rerank: {} } : {}; // what else is found comes behind what was meant
+  const byCategory = query.q.trim() && !reference && alone ? { rerank: {} } : {}; // others come behind what was meant
   return post("v1/search", JSON.stringify({ ...searchBody(query, page), ...byCategory }), page.signal);
 }
 
