@@ -216,7 +216,8 @@ class Visit:
 
     def see_request(self, request: Request) -> None:
         """Keep whom the page talked to."""
-        self.hosts.add(httpx.URL(request.url).netloc.decode())
+        if host := httpx.URL(request.url).netloc.decode():  # data: and blob: have none, and ask nobody
+            self.hosts.add(host)
 
     def forgive(self, text: str) -> None:
         """Take away complaints that a test has provoked; there must be one."""
