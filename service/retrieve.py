@@ -3,8 +3,9 @@
 Runs in a worker thread of the ranking pool; reading words and encoding are done before.
 """
 
+import functools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -138,16 +139,17 @@ def retrieve(
     if served.elsewhere is not None:
         bundle = served.elsewhere.under(bundle, query.filter)
     everywhere = wanted
+    candidates = Candidates(bundle, query, mixture, links)
     if query.rerank is not None:
         guess = category_of(bundle, query, mixture, links)
         if query.parts and (guess is None or guess.source != "caller"):
-            guess = voted(bundle, _candidates(bundle, query, mixture, links, VOTERS)(wanted.among), guess)
+            guess = voted(bundle, candidates.among(wanted.among, _places(query)), guess)
         among, reranked = narrowed(bundle, query, wanted.among, guess)
         wanted = replace(wanted, among=among, reranked=reranked)
-    scored, ordered = _ordered(bundle, query, wanted, mixture, links)
+    scored, ordered = _ordered(bundle, query, wanted, candidates)
     if wanted.reranked is not None and wanted.reranked.action == "filter" and not len(ordered):
         wanted = replace(everywhere, reranked=unfiltered(wanted.reranked))
-        scored, ordered = _ordered(bundle, query, wanted, mixture, links)
+        scored, ordered = _ordered(bundle, query, wanted, candidates)
     began = time.perf_counter()
     if query.diversity and query.parts:
         ordered = _diversified(bundle, query, scored, ordered)
@@ -161,13 +163,44 @@ def retrieve(
     return Retrieved(hits, len(ordered), facets, scored.strategy, time.perf_counter() - began, wanted.reranked)
 
 
-def _ordered(
-    bundle: Searchable, query: Query, wanted: Wanted, mixture: Mixture | None, links: Sequence[LinkedEntity]
-) -> tuple[Scored, Places]:
+class Candidates:
+    """The candidates for the places of one query; those that are asked for again are not looked for again.
+
+    Args:
+        bundle: where they are.
+        query: what is sought.
+        mixture: its vector; None: it has only words to be matched.
+        links: the entities that its words name.
+    """
+
+    def __init__(
+        self, bundle: Searchable, query: Query, mixture: Mixture | None, links: Sequence[LinkedEntity]
+    ) -> None:
+        texts = [(text, share) for _, text, share in matched_texts(query)]
+        vector = np.zeros(bundle.manifest.encoder.dim, np.float32) if mixture is None else mixture.vector
+        self._score = functools.partial(score, bundle, vector, _weights(bundle, query))
+        self._words = Words([entity for _, entity in named_entities(query, links)], texts)
+        self._excluded = _excluded(bundle, query)
+        self._latest: tuple[Mask | None, int, Scored] | None = None
+
+    def among(self, products: Mask | None, places: int) -> Scored:
+        """Return at least as many of some products as there are places, with their scores."""
+        if self._latest is None or self._latest[0] is not products or self._latest[1] != places:
+            found = self._score(places, self._words, among=products, exclude_rows=self._excluded)
+            self._latest = (products, places, found)
+        return self._latest[2]
+
+
+def _places(query: Query) -> int:
+    """Return how many places are looked at, at first: those of the page, and those that vote on the category."""
+    return max(query.limit + query.offset, VOTERS if query.rerank is not None else 0)
+
+
+def _ordered(bundle: Searchable, query: Query, wanted: Wanted, candidates: Candidates) -> tuple[Scored, Places]:
     """Return the products found and their places in order; where variants collapse, enough for the page."""
-    page = places = query.limit + query.offset
+    page, places = query.limit + query.offset, _places(query)
     while True:
-        scored = _scored(bundle, query, wanted, mixture, links, places) if query.parts else _all(bundle, query, wanted)
+        scored = _scored(bundle, wanted, candidates, places) if query.parts else _all(bundle, query, wanted)
         ordered = sorted_places(scored, wanted.sort)
         if wanted.collapse is not None:
             ordered = collapsed(ordered, wanted.collapse[scored.rows[ordered]])
@@ -177,36 +210,18 @@ def _ordered(
         places *= OVERSAMPLE
 
 
-def _scored(
-    bundle: Searchable,
-    query: Query,
-    wanted: Wanted,
-    mixture: Mixture | None,
-    links: Sequence[LinkedEntity],
-    places: int,
-) -> Scored:
+def _scored(bundle: Searchable, wanted: Wanted, candidates: Candidates, places: int) -> Scored:
     """Return candidates for as many places; where they are to be sorted, the best of them only.
 
     What is far from the query would otherwise come first whenever it is cheap.
     """
-    candidates = _candidates(bundle, query, mixture, links, places)
-    scored = candidates(wanted.among)
+    scored = candidates.among(wanted.among, places)
     if wanted.reranked is not None and wanted.reranked.action == "demote":
         fits = fitting_mask(bundle, wanted.among, wanted.reranked)
         # Those of the category come first on every page, so as many of them are candidates as of all products.
-        scored = demoted(bundle, scored.with_others(candidates(fits)) if fits.any() else scored, wanted.reranked)
+        others = scored.with_others(candidates.among(fits, places)) if fits.any() else scored
+        scored = demoted(bundle, others, wanted.reranked)
     return scored.take(scored.best()[: max(MIN_CANDIDATES, OVERSAMPLE * places)]) if wanted.sort else scored
-
-
-def _candidates(
-    bundle: Searchable, query: Query, mixture: Mixture | None, links: Sequence[LinkedEntity], places: int
-) -> Callable[[Mask | None], Scored]:
-    """Return what gives the candidates for so many places among some products."""
-    texts = [(text, share) for _, text, share in matched_texts(query)]
-    words = Words([entity for _, entity in named_entities(query, links)], texts)
-    vector = np.zeros(bundle.manifest.encoder.dim, np.float32) if mixture is None else mixture.vector
-    weights, excluded = _weights(bundle, query), _excluded(bundle, query)
-    return lambda among: score(bundle, vector, weights, places, words, among=among, exclude_rows=excluded)
 
 
 def _all(bundle: Searchable, query: Query, wanted: Wanted) -> Scored:
