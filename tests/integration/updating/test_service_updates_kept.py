@@ -21,7 +21,6 @@ from tests.support.updating import (
     everything,
     ids,
     metrics_of,
-    opening,
     partial,
     product,
     put,
@@ -32,26 +31,6 @@ from tests.support.updating import (
 )
 
 pytestmark = pytest.mark.usefixtures("no_long_waits")
-
-
-@pytest.fixture
-def service(shop, bundle, tmp_path):
-    """A service over the shop with an update log of its own: `with service(max_waiting=1) as client:`."""
-    return opening(shop, bundle, tmp_path)
-
-
-@pytest.fixture
-def live(service):
-    """A client of a service whose products may be changed."""
-    with service() as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
-def drawn(support):
-    """Draw a picture: `drawn(7, "green")` is a JPEG."""
-    feeds = support("feeds")
-    return lambda seed, colour="green", size=(60, 80): feeds.jpeg(feeds.picture(1_000 + seed, colour, size))
 
 
 # --- when it is seen ---

@@ -16,7 +16,6 @@ from starlette.testclient import TestClient
 from indexer.live import LiveCatalogue
 from indexer.publish import publish
 from tests.support.swapping import (
-    Place,
     activated,
     app_of,
     assert_of_one_bundle,
@@ -24,11 +23,10 @@ from tests.support.swapping import (
     primary,
     role,
     search,
-    two_bundles,
     until,
 )
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 pytestmark = pytest.mark.usefixtures("quick_builds")
 
@@ -36,22 +34,6 @@ pytestmark = pytest.mark.usefixtures("quick_builds")
 @pytest.fixture(scope="module")
 def asgi(support):
     return support("asgi")
-
-
-@pytest.fixture(scope="module")
-def shops(tmp_path_factory, weightless, support):
-    return two_bundles(tmp_path_factory.mktemp("shops"), weightless, support("feeds"))
-
-
-@pytest.fixture
-def place(shops, tmp_path):
-    return Place(shops, tmp_path / "data")
-
-
-@pytest.fixture
-def service(shops, place):
-    """Start a service over the place: `with service(update_log="file") as client:`."""
-    return lambda **given: TestClient(app_of(shops, place.folder, **given))
 
 
 # Updates

@@ -25,7 +25,6 @@ from tests.support.updating import (
     data_uri,
     everything,
     ids,
-    opening,
     partial,
     path_of,
     product,
@@ -40,12 +39,6 @@ JSON = {"content-type": "application/json"}
 pytestmark = pytest.mark.usefixtures("no_long_waits")
 
 
-@pytest.fixture
-def service(shop, bundle, tmp_path):
-    """A service over the shop with an update log of its own: `with service(max_waiting=1) as client:`."""
-    return opening(shop, bundle, tmp_path)
-
-
 @pytest.fixture(scope="module")
 def untouched(shop, bundle, tmp_path_factory):
     """One service that the tests of what is refused as a whole may share: nothing is stored in its log."""
@@ -54,20 +47,6 @@ def untouched(shop, bundle, tmp_path_factory):
         yield client
     with closing(SqliteLog(folder / "updates.sqlite")) as log:
         assert log.tail().seq == 0
-
-
-@pytest.fixture
-def live(service):
-    """A client of a service whose products may be changed."""
-    with service() as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
-def drawn(support):
-    """Draw a picture: `drawn(7, "green")` is a JPEG."""
-    feeds = support("feeds")
-    return lambda seed, colour="green", size=(60, 80): feeds.jpeg(feeds.picture(1_000 + seed, colour, size))
 
 
 # --- results ---

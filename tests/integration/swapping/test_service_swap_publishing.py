@@ -25,7 +25,6 @@ from tests.support.swapping import (
     Place,
     activate,
     activated,
-    app_of,
     assert_of_one_bundle,
     assert_problem,
     degraded,
@@ -34,35 +33,12 @@ from tests.support.swapping import (
     search,
     sign,
     told,
-    two_bundles,
     until,
 )
 
 TOLERANCE_S = 2.0
 
 pytestmark = pytest.mark.usefixtures("quick_builds")
-
-
-@pytest.fixture(scope="module")
-def shops(tmp_path_factory, weightless, support):
-    return two_bundles(tmp_path_factory.mktemp("shops"), weightless, support("feeds"))
-
-
-@pytest.fixture
-def place(shops, tmp_path):
-    return Place(shops, tmp_path / "data")
-
-
-@pytest.fixture
-def service(shops, place):
-    """Start a service over the place: `with service(update_log="file") as client:`."""
-    return lambda **given: TestClient(app_of(shops, place.folder, **given))
-
-
-@pytest.fixture
-def client(service):
-    with service() as opened:
-        yield opened
 
 
 # One after the other

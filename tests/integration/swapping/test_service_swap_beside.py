@@ -4,14 +4,11 @@ import os
 import time
 
 import pytest
-from starlette.testclient import TestClient
 
 from indexer.publish import publish
 from tests.support.swapping import (
     WATCH_MS,
-    Place,
     activated,
-    app_of,
     assert_of_one_bundle,
     assert_problem,
     degraded,
@@ -20,33 +17,10 @@ from tests.support.swapping import (
     primary,
     role,
     search,
-    two_bundles,
     until,
 )
 
 pytestmark = pytest.mark.usefixtures("quick_builds")
-
-
-@pytest.fixture(scope="module")
-def shops(tmp_path_factory, weightless, support):
-    return two_bundles(tmp_path_factory.mktemp("shops"), weightless, support("feeds"))
-
-
-@pytest.fixture
-def place(shops, tmp_path):
-    return Place(shops, tmp_path / "data")
-
-
-@pytest.fixture
-def service(shops, place):
-    """Start a service over the place: `with service(update_log="file") as client:`."""
-    return lambda **given: TestClient(app_of(shops, place.folder, **given))
-
-
-@pytest.fixture
-def client(service):
-    with service() as opened:
-        yield opened
 
 
 def test_a_bundle_beside_answers_who_names_it(client, place, shops):

@@ -27,7 +27,6 @@ from tests.support.updating import (
     ids,
     in_bundle,
     metrics_of,
-    opening,
     partial,
     path_of,
     product,
@@ -41,19 +40,6 @@ pytestmark = pytest.mark.usefixtures("no_long_waits")
 
 
 @pytest.fixture
-def service(shop, bundle, tmp_path):
-    """A service over the shop with an update log of its own: `with service(max_waiting=1) as client:`."""
-    return opening(shop, bundle, tmp_path)
-
-
-@pytest.fixture
-def live(service):
-    """A client of a service whose products may be changed."""
-    with service() as client:
-        yield client
-
-
-@pytest.fixture
 def entries(tmp_path):
     """What the log holds, by product and whether it is a patch: `entries()["lamp", False]`."""
 
@@ -63,13 +49,6 @@ def entries(tmp_path):
         return {(entry.product_id, entry.kind == Kind.PATCH): entry for entry in found}
 
     return read
-
-
-@pytest.fixture(scope="module")
-def drawn(support):
-    """Draw a picture: `drawn(7, "green")` is a JPEG."""
-    feeds = support("feeds")
-    return lambda seed, colour="green", size=(60, 80): feeds.jpeg(feeds.picture(1_000 + seed, colour, size))
 
 
 # --- whole products ---
