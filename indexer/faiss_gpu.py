@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from indexer.asking import NO_ROW, IndexUnavailableError, Rows, Scores, finite_rows
 from indexer.exact_torch import Ask
 from indexer.index import FaissIndex
+from indexer.locality import in_walking_order
 from indexer.owner import Owner
 from indexer.parts import IndexFileError, first_line, made_by, parts_of, search_parameters
 from indexer.recipes import Recipe, resolve_recipe
@@ -66,7 +67,7 @@ def build(xb: NDArray[np.floating], recipe: str, seed: int = 0, device: str = "a
     factory = resolve_recipe(recipe, *xb.shape)
     try:
         if factory == resolve_recipe(Recipe.HNSW, *xb.shape) and has_cagra():
-            return FaissIndex(with_graph(_cagra(finite_rows(xb)), xb, factory), factory)
+            return FaissIndex(in_walking_order(with_graph(_cagra(finite_rows(xb)), xb, factory)), factory)
         return FaissIndex.build(xb, factory, seed, moved=on_card)
     except (RuntimeError, IndexFileError) as error:  # if it is the recipe's fault, the CPU will say so, too
         _log.warning("%s is built on the CPU, for the card failed: %s", factory, first_line(error))

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from indexer.asking import NO_ROW, Mask, Rows, Scores, check_among, checked_queries, finite_rows, nothing_found
 from indexer.card_help import Moved, helped_adding, helped_training
+from indexer.locality import admitted_rows, in_walking_order, moved_rows, on_large_pages
 from indexer.parts import (
     IndexFileError,
     first_line,
@@ -90,10 +91,12 @@ class FaissIndex:
     """A `VectorIndex` on FAISS, on the CPU, with one thread per search."""
 
     def __init__(self, index: faiss.Index, recipe: str) -> None:
-        self._index = index  # the owner: downcast_index gives views that do not keep it alive
+        self._index = index  # the owner: what follows are views that do not keep it alive
+        on_large_pages(index)
         self._recipe = recipe
         self._d, self._ntotal = int(index.d), int(index.ntotal)  # asked for once: every call into FAISS costs
-        self._whole = whole(index)
+        self._searched, self._rows = moved_rows(index)
+        self._whole = whole(self._searched)
         self._parameters: dict[tuple[int, int | None], Any] = {}
 
     @classmethod
@@ -127,7 +130,7 @@ class FaissIndex:
         except RuntimeError as error:
             msg = f"recipe {factory!r} cannot be built on {n} rows of {d} dimensions: {first_line(error)}"
             raise IndexFileError(msg) from error
-        return cls(index, factory)
+        return cls(in_walking_order(index), factory)
 
     @classmethod
     def load(cls, path: Path, recipe: str | None = None) -> Self:
@@ -140,9 +143,7 @@ class FaissIndex:
         """
         try:
             index = faiss.read_index(str(path))
-            return cls(index, recipe or str(_factory_tools.reverse_index_factory(index)))
-        except NotImplementedError:
-            return cls(index, type(index).__name__)
+            return cls(index, recipe or _factory_of(moved_rows(index)[0]))
         except RuntimeError as error:
             msg = f"{path}: not a readable index: {first_line(error)}"
             raise IndexFileError(msg) from error
@@ -169,8 +170,8 @@ class FaissIndex:
 
     @property
     def inner(self) -> faiss.Index:
-        """FAISS's own index, which this one keeps; not to be changed."""
-        return self._index
+        """FAISS's own index, which this one keeps; not to be changed. Its rows may have been moved."""
+        return self._searched
 
     @property
     def width_matters(self) -> bool:
@@ -182,13 +183,22 @@ class FaissIndex:
         xq = checked_queries(xq, self.d, k, width)
         check_among(among, self.ntotal)
         _calm(self.d)
-        searched = self._whole if width is not None and width >= self.ntotal else self._index
+        searched = self._whole if width is not None and width >= self._ntotal else self._searched
         if among is None:
-            scores, rows = searched.search(xq, k, params=self._usual(searched, k, width))
-        else:
-            scores, rows = self._among(searched, xq, k, width, among)
-        if NO_ROW in rows[:, -1].tolist():  # what is missing comes last
-            scores[rows == NO_ROW] = -np.inf
+            return self._found(searched, xq, k, self._usual(searched, k, width))
+        return self._among(searched, xq, k, width, among)
+
+    def _found(self, searched: faiss.Index, xq: Scores, k: int, parameters: Any) -> tuple[Scores, Rows]:  # noqa: ANN401 - see _faiss
+        """Ask FAISS, past its Python layer, which takes as long as a small search; name rows as they were added."""
+        scores, rows = np.empty((len(xq), k), np.float32), np.empty((len(xq), k), np.int64)
+        asked: Any = searched
+        asked.search_c(len(xq), faiss.swig_ptr(xq), k, faiss.swig_ptr(scores), faiss.swig_ptr(rows), parameters)
+        missing = NO_ROW in rows[:, -1].tolist()  # what is missing comes last
+        gone = rows == NO_ROW if missing else None
+        if self._rows is not None:
+            rows = self._rows.take(rows)
+        if gone is not None:
+            scores[gone], rows[gone] = -np.inf, NO_ROW
         return scores, rows
 
     def _among(self, searched: faiss.Index, xq: Scores, k: int, width: int | None, among: Mask) -> tuple[Scores, Rows]:
@@ -197,15 +207,14 @@ class FaissIndex:
         if able is None:
             return self._kept(searched, xq, k, width, among)
         admitted = selector(among)  # kept until the search is over
-        scores, rows = able.search(xq, k, params=search_parameters(able, k, width, admitted))
-        return scores, rows
+        return self._found(able, xq, k, search_parameters(able, k, width, admitted_rows(self._index, admitted)))
 
     def _kept(self, searched: faiss.Index, xq: Scores, k: int, width: int | None, among: Mask) -> tuple[Scores, Rows]:
         """Ask for more and more rows, until k of `among` are found for every query, or all have been seen."""
         wanted, asked = min(k, int(among.sum())), k
         while True:
             asked = min(asked, max(1, self.ntotal))
-            scores, rows = searched.search(xq, asked, params=search_parameters(searched, asked, width, None))
+            scores, rows = self._found(searched, xq, asked, search_parameters(searched, asked, width, None))
             kept = (rows != NO_ROW) & among[rows]
             if asked >= self.ntotal or (kept.sum(axis=1) >= wanted).all():
                 return _first(scores, rows, kept, k)
@@ -223,6 +232,14 @@ class FaissIndex:
     def save(self, path: Path) -> None:
         """Write the index to the file `path`."""
         faiss.write_index(self._index, str(path))
+
+
+def _factory_of(index: faiss.Index) -> str:
+    """Return the factory string of an index, or its class where it has none."""
+    try:
+        return str(_factory_tools.reverse_index_factory(index))
+    except NotImplementedError:
+        return type(index).__name__
 
 
 def _calm(d: int) -> None:

@@ -16,6 +16,7 @@ _faiss: Any = faiss
 
 DEFAULT_EF_SEARCH = 64
 LEAST_REFINE_FACTOR = 2.0
+_GRAPH_BYTES = 20  # of a row in a graph beside its links: where they are, its level, and its number once it was moved
 REFINE_SPREAD = 32.0  # over the root of k: ten answers are chosen from 100 candidates, 256 from 512
 
 # Those that look at admitted rows only. The others throw, or (IndexPQ) end the process.
@@ -55,12 +56,12 @@ def made_by(factory: str, d: int) -> faiss.Index:
 
 
 def parts_of(index: faiss.Index) -> list[faiss.Index]:
-    """Return the index and the ones it wraps, outermost first: pre-transforms and refinement.
+    """Return the index and the ones it wraps, outermost first: names of rows, pre-transforms and refinement.
 
     They are views: the caller keeps `index` while it uses them.
     """
     part = faiss.downcast_index(index)
-    if isinstance(part, faiss.IndexPreTransform):
+    if isinstance(part, faiss.IndexPreTransform | _faiss.IndexIDMap):
         return [part, *parts_of(part.index)]
     if isinstance(part, faiss.IndexRefine):
         return [part, *parts_of(part.base_index)]
@@ -126,6 +127,8 @@ def default_width(index: faiss.Index) -> int:
 def memory_of(index: faiss.Index, n: int) -> int:
     """Return the bytes of n rows in `index` with all it wraps. The caller keeps `index`: parts are views of it."""
     part = faiss.downcast_index(index)
+    if isinstance(part, _faiss.IndexIDMap):
+        return memory_of(part.index, n)
     if isinstance(part, faiss.IndexPreTransform):
         return memory_of(part.index, n) + 4 * int(part.d) * int(part.index.d)
     if isinstance(part, faiss.IndexRefine):
@@ -134,7 +137,7 @@ def memory_of(index: faiss.Index, n: int) -> int:
         return n * (int(part.code_size) + 8) + 4 * int(part.nlist) * int(part.d)
     if isinstance(part, faiss.IndexHNSW):
         graph: Any = part.hnsw
-        links = 4 * int(graph.nb_neighbors(0)) + 4 * int(graph.nb_neighbors(1)) // 16 + 12
+        links = 4 * int(graph.nb_neighbors(0)) + 4 * int(graph.nb_neighbors(1)) // 16 + _GRAPH_BYTES
         return n * links + memory_of(part.storage, n)
     return n * int(part.sa_code_size())
 

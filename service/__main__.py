@@ -6,8 +6,10 @@ import os
 # products of many requests are under way at once, each in a thread already. Read when numpy is imported.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+import asyncio
 import sys
-from typing import get_args
+from functools import partial
+from typing import cast, get_args
 
 import click
 import uvicorn
@@ -83,7 +85,7 @@ def serve(settings: Settings) -> None:
     _calm_threads(settings.encode_threads)
     configure_logging(settings.log_level, settings.log_format)
     from service.app import create_app
-    from service.heads import BoundedHeads
+    from service.heads import SheddingHeads
     from service.instances import finder_of
     from service.judging import JudgeApart
     from service.served import open_artefacts
@@ -98,7 +100,7 @@ def serve(settings: Settings) -> None:
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http=BoundedHeads,
+        http=cast("type[asyncio.Protocol]", partial(SheddingHeads, app.state.shedder)),
         ws="none",
         lifespan="on",
         log_config=None,

@@ -41,7 +41,7 @@ from service.runtimes import running
 from service.search import SearchEngine
 from service.served import open_artefacts, serve, shake_hands
 from service.settings import Settings
-from service.shedding import Shedding
+from service.shedding import Shedder, Shedding
 from service.swapping import Swapper
 from service.telemetry import Metrics, event_loop_watched
 from service.tracing import Traces, open_traces, telemetry_of
@@ -86,6 +86,9 @@ def create_app(
     life = lifecycle or Lifecycle()
     pressure = Pressure(settings.most_wait_ms / 1000)
     kept = Kept(settings.result_cache_bytes // 2)
+    shedder = Shedder(
+        pressure=pressure, lifecycle=life, known=kept.has, metrics=metrics, timeout_ms=settings.request_timeout_ms
+    )
     given = None if artefacts is None else (*artefacts, finder)
     del artefacts
     app = FastAPI(
@@ -98,14 +101,7 @@ def create_app(
         redirect_slashes=False,
         middleware=[
             Middleware(RawProductPaths),
-            Middleware(
-                Shedding,
-                pressure=pressure,
-                lifecycle=life,
-                known=kept.has,
-                metrics=metrics,
-                timeout_ms=settings.request_timeout_ms,
-            ),
+            Middleware(Shedding, shedder=shedder),
             Middleware(RequestContext, metrics, life, traces),
             *door(settings, metrics.registry),
             Middleware(Deadlines, timeout_ms=settings.request_timeout_ms),
@@ -115,6 +111,7 @@ def create_app(
         ],
         form_limits={"max_files": 1, "max_fields": 64, "max_part_size": 1 << 20},
     )
+    app.state.shedder = shedder  # for the protocol that reads requests
     routers = [routes.router for routes in (search, embeddings, products, bundles, operating, health)]
     problems.install(app, [route for router in routers for route in router.routes])
     for router in routers:

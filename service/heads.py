@@ -1,10 +1,17 @@
-"""HTTP request heads within bounds: uvicorn's fast protocol reads them however long they are, and however slowly."""
+"""HTTP requests as they are read: heads within bounds, and searches refused before they are anything else.
+
+uvicorn's fast protocol reads heads however long they are, and however slowly; and whatever it has read becomes a task.
+"""
 
 import asyncio
 import http
-from typing import Final
+from typing import Any, Final, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from starlette.types import Scope
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+from service.errors import OverloadedError
+from service.shedding import Shedder
 
 LARGEST_HEAD: Final = 64 << 10
 """Bytes of request line and headers; browsers and proxies stay far below."""
@@ -82,3 +89,57 @@ class BoundedHeads(HttpToolsProtocol):
         head = f"HTTP/1.1 {status} {phrase}\r\ncontent-type: text/plain; charset=utf-8\r\nconnection: close\r\n"
         self.transport.write(f"{head}content-length: {len(detail)}\r\n\r\n{detail}".encode("ascii"))
         self.transport.close()
+
+
+class SheddingHeads(BoundedHeads):
+    """Refuses a search that has come whole, and whose answer would come too late, in the very call that read it.
+
+    What this can't tell at once becomes a task like any other, and `service.shedding.Shedding` sees to it there: a
+    search whose body is still on its way, and one that waits for the answer before it on its connection.
+
+    Args:
+        shedder: Decides.
+        stated: What uvicorn's protocol is made of.
+    """
+
+    def __init__(self, shedder: Shedder, **stated: Any) -> None:  # noqa: ANN401 - uvicorn's own
+        super().__init__(**stated)
+        self._shedder = shedder
+        self._reading = False
+        self._held: tuple[RequestResponseCycle, Any, OverloadedError] | None = None
+
+    def data_received(self, data: bytes) -> None:
+        """Read on; then refuse the search that was read, or let it be answered."""
+        self._reading = True
+        try:
+            super().data_received(data)
+        finally:
+            self._reading = False
+            self._decide()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:  # noqa: ANN401 - uvicorn's own
+        error = self._shedder.late(_scope(cycle)) if self._reading else None
+        if error is None:
+            super()._start_asgi_task(cycle, app)
+        else:
+            self._held = cycle, app, error
+
+    def _decide(self) -> None:
+        if self._held is None:
+            return
+        (cycle, app, error), self._held = self._held, None
+        passes = cycle.more_body or self.transport.is_closing()
+        if passes or self._shedder.knows(_scope(cycle), bytes(cycle.body)):
+            super()._start_asgi_task(cycle, app)
+            return
+        refusal = self._shedder.refuse(error, _scope(cycle))
+        besides = self.server_state.default_headers + ([] if cycle.keep_alive else [(b"connection", b"close")])
+        cycle.response_started = cycle.response_complete = True
+        self.transport.write(STATUS_LINE[refusal.status] + refusal.written(besides))
+        if not cycle.keep_alive:
+            self.transport.close()
+        self.on_response_complete()
+
+
+def _scope(cycle: RequestResponseCycle) -> Scope:
+    return cast("Scope", cycle.scope)  # uvicorn's type is a narrower one

@@ -1,9 +1,9 @@
 """What surrounds every request, as plain ASGI: its id, log line and metrics; its body's limits; safe headers."""
 
 import asyncio
+import os
 import re
 import time
-import uuid
 from collections.abc import Iterable, Mapping
 from urllib.parse import quote
 
@@ -158,7 +158,7 @@ class _Answer:
 def new_request_id(scope: Scope) -> str:
     """Return the id that a request states, or another that nobody else has."""
     given = header(scope, _REQUEST_ID_NAME).decode("latin-1")
-    return given if _REQUEST_ID.match(given) else uuid.uuid4().hex
+    return given if _REQUEST_ID.match(given) else os.urandom(16).hex()
 
 
 def header(scope: Scope, name: bytes) -> bytes:

@@ -64,6 +64,11 @@ class Pressure:
         return self._ahead > 0
 
     @property
+    def crowded(self) -> bool:
+        """Whether so many wait that one more may be refused."""
+        return self._ahead >= _SURELY_ADMITTED
+
+    @property
     def wait_s(self) -> float:
         """Seconds that a request which comes now is going to take: before it is read, in its turn, and to leave."""
         return self._wait_s(self._ahead)

@@ -4,11 +4,16 @@
 and a caller whose rights and rate are known. All that costs several times the refusal: where five times as much is
 asked as can be answered, it would take most of what is left for answers. So it is left out here. What is refused is
 counted like all else, and told of in one line a second.
+
+`Shedder` decides and words the refusal. A request that came whole is refused by the protocol that read it
+(`service.heads`), before it is a task and a stack of middleware; any other, and every one under another server, by
+`Shedding`.
 """
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import structlog
@@ -28,17 +33,52 @@ Known = Callable[[Scope, bytes], bool]
 _PATH: Final = "/v1/search"
 _BODY_S: Final = 1.0  # for a body to come, of which it is then known whether its answer is kept
 _LINE_S: Final = 1.0  # between two lines of the log
+_REQUEST_ID_NAME: Final = REQUEST_ID_HEADER.encode()
+_ALWAYS: Final = (*ANSWER_HEADERS, (b"content-type", problems.MEDIA_TYPE.encode()))
 
 _log = structlog.stdlib.get_logger("catalens.shedding")
 
 
-class Shedding:
-    """Refuses searches whose answers would come too late, unless they were answered before.
+Headers = Sequence[tuple[bytes, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The answer to a search that is refused.
+
+    Attributes:
+        status: Of HTTP.
+        stated: Its headers beside those that are the same in all refusals.
+        body: The problem.
+    """
+
+    status: int
+    stated: Headers
+    body: bytes
+
+    @property
+    def headers(self) -> Headers:
+        """All headers."""
+        return [*_ALWAYS, *self.stated]
+
+    def written(self, besides: Headers) -> bytes:
+        """Return the answer after its status line as HTTP/1.1 has it, with the server's own headers."""
+        return b"".join((_written(besides), _ALWAYS_WRITTEN, _written(self.stated), b"\r\n", self.body))
+
+
+def _written(headers: Headers) -> bytes:
+    return b"".join([b"%b: %b\r\n" % header for header in headers])
+
+
+_ALWAYS_WRITTEN: Final = _written(_ALWAYS)
+
+
+class Shedder:
+    """Decides which searches are refused because their answers would come too late, and counts them.
 
     One from another site's page passes, and so do all while the service ends: they need headers of their own.
 
     Args:
-        app: What answers.
         pressure: Forecasts.
         lifecycle: Of the process.
         known: Tells what was answered before.
@@ -47,16 +87,8 @@ class Shedding:
     """
 
     def __init__(
-        self,
-        app: ASGIApp,
-        *,
-        pressure: Pressure,
-        lifecycle: Lifecycle,
-        known: Known,
-        metrics: Metrics,
-        timeout_ms: int,
+        self, *, pressure: Pressure, lifecycle: Lifecycle, known: Known, metrics: Metrics, timeout_ms: int
     ) -> None:
-        self._app = app
         self._pressure = pressure
         self._lifecycle = lifecycle
         self._known = known
@@ -64,21 +96,10 @@ class Shedding:
         self._timeout_ms = timeout_ms
         self._untold = 0
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Refuse the request, or pass it on."""
-        route = route_of_search(scope)
-        refusal = self._refusal(scope) if route is not None else None
-        if route is None or refusal is None:
-            await self._app(scope, receive, send)
-            return
-        if route == _PATH and scope["method"] == "POST":
-            message = await _first(receive)
-            if message is not None and self._is_known(scope, message):
-                await self._app(scope, again(message, receive), send)
-                return
-        await self._refuse(refusal, scope, route, send)
-
-    def _refusal(self, scope: Scope) -> OverloadedError | None:
+    def late(self, scope: Scope) -> OverloadedError | None:
+        """Return why a search would be answered too late; None where it would not, and of all other requests."""
+        if not self._pressure.crowded or route_of_search(scope) is None:
+            return None
         if self._lifecycle.draining or header(scope, b"origin"):
             return None
         try:
@@ -90,34 +111,61 @@ class Shedding:
             return None  # told further in
         return None
 
-    def _is_known(self, scope: Scope, message: Message) -> bool:
-        whole = message["type"] == "http.request" and not message.get("more_body")
-        return whole and self._known(scope, message.get("body", b""))
+    def knows(self, scope: Scope, body: bytes) -> bool:
+        """Return whether a search was answered before, byte for byte, and passes for that."""
+        return may_be_known(scope) and self._known(scope, body)
 
-    async def _refuse(self, error: OverloadedError, scope: Scope, route: str, send: Send) -> None:
+    def refuse(self, error: OverloadedError, scope: Scope) -> Refusal:
+        """Return the answer to a search that is refused, and take note of it."""
         request_id = new_request_id(scope)
         problem = problems.from_service_error(error)
         body = problem.body(request_id)
-        headers = [
-            *ANSWER_HEADERS,
-            (b"content-type", problems.MEDIA_TYPE.encode()),
+        stated = (
             (b"content-length", b"%d" % len(body)),
             (b"retry-after", b"%d" % (error.retry_after_s or 1)),
-            (REQUEST_ID_HEADER.encode(), request_id.encode("latin-1")),
-        ]
-        await send({"type": "http.response.start", "status": problem.status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
-        self._metrics.shed(scope["method"], route, problem.status)
-        self._tell(error)
-
-    def _tell(self, error: OverloadedError) -> None:
+            (_REQUEST_ID_NAME, request_id.encode("latin-1")),
+        )
+        self._metrics.shed(scope["method"], route_of_search(scope) or "", problem.status)
         if not self._untold:
             asyncio.get_running_loop().call_later(_LINE_S, self._told, error.detail)
         self._untold += 1
+        return Refusal(problem.status, stated, body)
 
     def _told(self, latest: str) -> None:
         count, self._untold = self._untold, 0
         _log.warning("searches_refused", count=count, seconds=_LINE_S, reason=latest)
+
+
+class Shedding:
+    """Refuses what a `Shedder` says, as ASGI."""
+
+    def __init__(self, app: ASGIApp, shedder: Shedder) -> None:
+        self._app = app
+        self._shedder = shedder
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse the request, or pass it on."""
+        error = self._shedder.late(scope)
+        if error is None:
+            await self._app(scope, receive, send)
+            return
+        if may_be_known(scope):
+            message = await _first(receive)
+            if message is not None and self._is_known(scope, message):
+                await self._app(scope, again(message, receive), send)
+                return
+        refusal = self._shedder.refuse(error, scope)
+        await send({"type": "http.response.start", "status": refusal.status, "headers": refusal.headers})
+        await send({"type": "http.response.body", "body": refusal.body})
+
+    def _is_known(self, scope: Scope, message: Message) -> bool:
+        whole = message["type"] == "http.request" and not message.get("more_body")
+        return whole and self._shedder.knows(scope, message.get("body", b""))
+
+
+def may_be_known(scope: Scope) -> bool:
+    """Return whether answers to such requests are kept by their bodies."""
+    return bool(scope["path"] == _PATH and scope["method"] == "POST")
 
 
 async def _first(receive: Receive) -> Message | None:
