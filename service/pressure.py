@@ -64,11 +64,6 @@ class Pressure:
         return self._ahead > 0
 
     @property
-    def crowded(self) -> bool:
-        """Whether so many wait that one more may be refused."""
-        return self._ahead >= _SURELY_ADMITTED
-
-    @property
     def wait_s(self) -> float:
         """Seconds that a request which comes now is going to take: before it is read, in its turn, and to leave."""
         return self._wait_s(self._ahead)
@@ -93,19 +88,32 @@ class Pressure:
     def expect(self, due: float) -> None:
         """Make sure that a request can be answered before `due`.
 
-        A forecast may be wrong by half: what is not likely to be done in half its time is not begun, for an answer
-        that comes too late costs as much as one in time.
-
         Raises:
             OverloadedError: it would take too long.
         """
         self._expect(due, self._ahead)
 
+    def too_late(self, due: float) -> OverloadedError | None:
+        """Return why a request is not likely to be answered before `due`; None where it is.
+
+        A forecast may be wrong by half: what is not likely to be done in half its time is not begun, for an answer
+        that comes too late costs as much as one in time.
+        """
+        return self._too_late(due, self._ahead)
+
     def _expect(self, due: float, ahead: int) -> None:
+        error = self._too_late(due, ahead)
+        if error is not None:
+            raise error
+
+    def _too_late(self, due: float, ahead: int) -> OverloadedError | None:
+        if ahead < _SURELY_ADMITTED:
+            return None
         wait_s = self._wait_s(ahead)
-        if ahead >= _SURELY_ADMITTED and wait_s > min(self._most_wait_s, (due - self._now()) / 2):
-            msg = f"{ahead} searches are being answered; one more would take {wait_s:.1f} s."
-            raise OverloadedError(msg, retry_after_s=max(1, math.ceil(wait_s)))
+        if wait_s <= min(self._most_wait_s, (due - self._now()) / 2):
+            return None
+        msg = f"{ahead} searches are being answered; one more would take {wait_s:.1f} s."
+        return OverloadedError(msg, retry_after_s=max(1, math.ceil(wait_s)))
 
     @contextmanager
     def arriving(self) -> Iterator[Callable[[], None]]:

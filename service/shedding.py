@@ -98,18 +98,13 @@ class Shedder:
 
     def late(self, scope: Scope) -> OverloadedError | None:
         """Return why a search would be answered too late; None where it would not, and of all other requests."""
-        if not self._pressure.crowded or route_of_search(scope) is None:
-            return None
-        if self._lifecycle.draining or header(scope, b"origin"):
+        if route_of_search(scope) is None or self._lifecycle.draining or header(scope, b"origin"):
             return None
         try:
             timeout_ms = min(stated_ms(scope), self._timeout_ms)
-            self._pressure.expect(time.monotonic() + timeout_ms / 1000)
-        except OverloadedError as error:
-            return error
         except InvalidRequestError:
             return None  # told further in
-        return None
+        return self._pressure.too_late(time.monotonic() + timeout_ms / 1000)
 
     def knows(self, scope: Scope, body: bytes) -> bool:
         """Return whether a search was answered before, byte for byte, and passes for that."""

@@ -12,7 +12,7 @@ from service.admission import TIMEOUT_HEADER
 from service.lifecycle import Lifecycle
 from service.middleware import ANSWER_HEADERS
 from service.pressure import Pressure
-from service.shedding import Shedding
+from service.shedding import Shedder, Shedding
 from service.telemetry import Metrics
 
 KNOWN = b'{"q": "asked before"}'
@@ -50,14 +50,14 @@ class Desk:
         for _ in range(running):
             self._held.enter_context(self.pressure.answering(math.inf))
         self.pressure._most_wait_s = 2.0
-        self.shedding = Shedding(
-            self.behind,
+        self.shedder = Shedder(
             pressure=self.pressure,
             lifecycle=self.life,
             known=lambda _, body: body == KNOWN,
             metrics=self.metrics,
             timeout_ms=10_000,
         )
+        self.shedding = Shedding(self.behind, self.shedder)
 
     async def ask(self, method="POST", path="/v1/search", body=NEW, **headers):
         """Return the status, the headers and the problem that one request gets."""
