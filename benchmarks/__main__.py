@@ -196,13 +196,14 @@ def gpu(rows: int, dimensions: int, device: str, encoder: str, repeats: int, see
 
 @main.command()
 @cli.vectors_options(rows=1_000_000, dimensions=128)
+@cli.turns_option
 @cli.seed_option
-def scaling(rows: int, dimensions: int, seed: int) -> None:
+def scaling(rows: int, dimensions: int, turns: int, seed: int) -> None:
     """How search time grows with rows, at one recall."""
     from benchmarks import scaling as measured
 
     sizes = [size for size in measured.SIZES if size <= rows]
-    cli.keep("scaling", seed, measured.figures(sizes, dimensions, seed))
+    cli.keep("scaling", seed, measured.figures(sizes, dimensions, turns, seed))
 
 
 @main.command()

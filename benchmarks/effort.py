@@ -1,5 +1,6 @@
-"""How much is measured."""
+"""How much is measured, and on which cores."""
 
+import os
 from dataclasses import dataclass
 
 
@@ -18,3 +19,9 @@ class Effort:
     turns: int
     seconds: float
     seed: int
+
+
+def split_cores() -> tuple[frozenset[int], frozenset[int]]:
+    """Return the cores of the service and that of the generator; none of either where there is only one core."""
+    cores = sorted(os.sched_getaffinity(0))
+    return (frozenset(cores[:-1]), frozenset(cores[-1:])) if len(cores) > 1 else (frozenset(), frozenset())

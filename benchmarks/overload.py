@@ -6,7 +6,6 @@ violation, a refusal (503) or a timeout (504) is not. The generator is held to o
 so that offering more takes nothing from the service; their ratios are what is judged.
 """
 
-import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.closed_loop import rush
-from benchmarks.effort import Effort
+from benchmarks.effort import Effort, split_cores
 from benchmarks.open_loop import Offer, Run, offer
 from benchmarks.queries import fresh_pictures, fresh_texts, picture_requests, text_requests
 from benchmarks.server import running_service
@@ -85,12 +84,6 @@ class Load:
             kept_up=run.kept_up,
             generator_cores=run.cpu_s / run.offer.seconds,
         )
-
-
-def split_cores() -> tuple[frozenset[int], frozenset[int]]:
-    """Return the cores of the service and that of the generator; none of either where there is only one core."""
-    cores = sorted(os.sched_getaffinity(0))
-    return (frozenset(cores[:-1]), frozenset(cores[-1:])) if len(cores) > 1 else (frozenset(), frozenset())
 
 
 def requests_of(subject: Subject, kind: str, seed: int) -> list[bytes]:

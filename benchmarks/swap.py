@@ -25,7 +25,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.closed_loop import rush
-from benchmarks.effort import Effort
+from benchmarks.effort import Effort, split_cores
 from benchmarks.open_loop import Offer, Run, offer
 from benchmarks.queries import fresh_texts, text_requests
 from benchmarks.record import percentiles
@@ -100,33 +100,59 @@ def figures(catalogue: Path, encoder_name: str, effort: Effort) -> dict[str, Any
     """Return what the phases came to; `effort.seconds` is taken for each steady one."""
     titles = pq.read_table(catalogue / "catalogue.parquet", columns=["title"])["title"].to_pylist()[:PRODUCTS]
     requests = text_requests(fresh_texts(titles, 20_000, effort.seed), limit=HITS, fields=["id", "price"])
+    serving, asking = split_cores()
     with (
         two_bundles(catalogue, encoder_name) as (data_dir, ids),
-        running_service(data_dir, encoder_name, effort.port, FLAGS) as server,
+        running_service(data_dir, encoder_name, effort.port, FLAGS, serving) as server,
+        ProcessPoolExecutor(1, get_context("spawn"), _stand_behind, (serving,)) as operator,
     ):
         most = rush(server.address, requests[:5_000], CALLERS, effort.seconds).per_second
-        asked = Offer(server.address, requests[5_000:], SHARE * most, 0.0, DEADLINE_S, effort.seed, keep_bodies=True)
-        turns = [_turn(data_dir, list(ids), asked, effort, turn) for turn in range(effort.turns)]
+        asked = Offer(
+            server.address,
+            requests[5_000:],
+            SHARE * most,
+            0.0,
+            DEADLINE_S,
+            effort.seed,
+            keep_bodies=True,
+            cores=asking,
+        )
+        publishing = _Publishing(operator, data_dir, list(ids))
+        turns = [_turn(publishing, asked, effort, turn) for turn in range(effort.turns)]
     return {"searches_per_s": SHARE * most, **summed_up(turns, ids)}
 
 
-def _turn(data_dir: Path, ids: Sequence[str], asked: Offer, effort: Effort, turn: int) -> tuple[Phase, Phase]:
+@dataclass(frozen=True, slots=True)
+class _Publishing:
+    """What publishes two bundles in turns, as somebody else would who shares the service's cores."""
+
+    operator: ProcessPoolExecutor
+    data_dir: Path
+    ids: Sequence[str]
+
+    def publish(self, number: int, moment: float) -> tuple[str, float]:
+        """Publish the bundle whose turn it is at a moment; return it and when `current` had moved."""
+        return self.operator.submit(_published, self.data_dir, self.ids[number % len(self.ids)], moment).result()
+
+
+def _stand_behind(cores: frozenset[int]) -> None:
+    """Have this process give way to the service on its cores."""
+    os.nice(NICENESS)
+    if cores:
+        os.sched_setaffinity(0, cores)
+
+
+def _turn(publishing: _Publishing, asked: Offer, effort: Effort, turn: int) -> tuple[Phase, Phase]:
     """Return a steady phase and one with swaps."""
     swaps = SWAPS // effort.turns
     steady, busy = (asked.requests[2 * turn + phase :: 2 * effort.turns] for phase in range(2))
     calm = Phase(offer(replace(asked, requests=steady, seconds=effort.seconds, seed=asked.seed + 2 * turn)))
     begins = time.perf_counter() + START_S
-    with (
-        ThreadPoolExecutor(1) as beside,
-        ProcessPoolExecutor(1, get_context("spawn"), os.nice, (NICENESS,)) as operator,
-    ):
+    with ThreadPoolExecutor(1) as beside:
         during = replace(asked, requests=busy, seconds=EVERY_S * swaps, seed=asked.seed + 2 * turn + 1, begins=begins)
         running = beside.submit(offer, during)
         first = turn * swaps + 1
-        moved = [
-            operator.submit(_published, data_dir, ids[(first + number) % len(ids)], begins + number * EVERY_S).result()
-            for number in range(swaps)
-        ]
+        moved = [publishing.publish(first + number, begins + number * EVERY_S) for number in range(swaps)]
         run = running.result()
     return calm, Phase(run, _spans(run, [(bundle, at - run.offer.begins) for bundle, at in moved]))
 
