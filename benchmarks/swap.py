@@ -38,7 +38,7 @@ from models.checkpoint import load_encoder
 PRODUCTS = 1_000
 CENTS = (25, 75)  # of every price of a bundle
 SWAPS = 50  # in all turns
-EVERY_S = 3.0  # from one swap's beginning to the next one's
+EVERY_S = 6.0  # from one swap's beginning to the next one's
 NICENESS = 10  # of the process that publishes, as of the one that the service has judge a bundle
 WATCH_MS = 50  # how often the service looks at what is published
 SHARE = 0.5  # of what the service can do

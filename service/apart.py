@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Final
 
-_NICENESS: Final = 10
+from models.pacing import NICENESS
+
 _ERROR: Final = "Error: "
 
 
@@ -95,5 +96,5 @@ def started(command: Sequence[str], env: Mapping[str, str]) -> "subprocess.Popen
         command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     with suppress(OSError):  # it may have ended
-        os.setpriority(os.PRIO_PROCESS, process.pid, _NICENESS)
+        os.setpriority(os.PRIO_PROCESS, process.pid, NICENESS)
     return process
