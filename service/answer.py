@@ -9,6 +9,7 @@ from service.facets import Facet
 from service.query import Query
 from service.retrieve import Found, Retrieved
 from service.served import Served
+from service.synonyms import Reworded
 from service.understand import LinkedEntity
 
 
@@ -60,10 +61,13 @@ class Answer:
     """What a search found, and from what it was computed.
 
     Attributes:
+        query: What was asked.
+        reworded: Its words that stand for others.
         instances: What was found for each product in the picture; None: it was not looked into.
     """
 
     query: Query
+    reworded: tuple[Reworded, ...]
     hits: tuple[Found, ...]
     links: tuple[LinkedEntity, ...]
     found: int

@@ -43,6 +43,7 @@ from service.served import open_artefacts, serve, shake_hands
 from service.settings import Settings
 from service.shedding import Shedder, Shedding
 from service.swapping import Swapper
+from service.synonyms import table_of
 from service.telemetry import Metrics, event_loop_watched
 from service.tracing import Traces, open_traces, telemetry_of
 from service.updates import log_of
@@ -184,6 +185,8 @@ async def _open(
     closing.push_async_callback(embedder.close)
     elsewhere = await asyncio.to_thread(search_elsewhere, bundle, settings)
     version = Version(serve(encoder, bundle, cache, metrics, elsewhere))
+    synonyms = await asyncio.to_thread(table_of, settings)
+    version.read_with(synonyms.table)
     versions = Versions(version)
     results = Results(_result_cache(settings, cache), metrics)
     metrics.watch_products(lambda: versions.primary.served.bundle.count)
@@ -192,7 +195,7 @@ async def _open(
         versions, embedder, ranking, pressure, metrics, timeout_ms=timeout_ms, log_queries=settings.log_queries
     )
     readiness = Readiness(engine, embedder, ranking, life, keep_ms=settings.ready_cache_ms, timeout_ms=timeout_ms)
-    opener = Opener(settings, engine, cache, metrics)
+    opener = Opener(settings, engine, cache, metrics, synonyms)
     closing.callback(opener.close)
     signals = Signals()
     guard = Guard(settings.data_dir, Watch(signals, Limits.of(settings)), metrics)

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from service.readiness import NotReadyError, expect_found, probe_row
 from service.search import SearchEngine
 from service.served import check_name, serve, shake_hands
 from service.settings import Settings
+from service.synonyms import TableFile
 from service.telemetry import Metrics
 from service.updates import follow, log_of
 from service.versions import Version
@@ -43,13 +44,17 @@ class Opener:
         engine: Searches in what is to be served, to warm it; while it is busy, the work stands back.
         cache: Of query vectors.
         metrics: Told of what is refused.
+        synonyms: What queries are read with.
     """
 
-    def __init__(self, settings: Settings, engine: SearchEngine, cache: Cache, metrics: Metrics) -> None:
+    def __init__(
+        self, settings: Settings, engine: SearchEngine, cache: Cache, metrics: Metrics, synonyms: TableFile
+    ) -> None:
         self._settings = settings
         self._engine = engine
         self._cache = cache
         self._metrics = metrics
+        self._synonyms = synonyms
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="open", initializer=give_way)
 
     @property
@@ -71,6 +76,7 @@ class Opener:
             shake_hands(encoder, bundle)
             elsewhere = await self._behind(search_elsewhere, bundle, self._settings)
             version = Version(await self._behind(serve, encoder, bundle, self._cache, self._metrics, elsewhere))
+            await self._behind(version.read_with, self._synonyms.table)
             await start_following(version, bundle, self._settings)
             await self._warm(version)
             opened = version
@@ -82,6 +88,14 @@ class Opener:
             if opened is None and version is not None:
                 await asyncio.to_thread(version.close)
         return opened
+
+    async def read_synonyms(self, versions: Iterable[Version]) -> None:
+        """Read queries with the table of synonyms as it is now, in all of these."""
+        await asyncio.to_thread(self._synonyms.refresh)
+        table = self._synonyms.table
+        for version in versions:
+            if not version.reads_with(table):
+                await self._behind(version.read_with, table)
 
     async def _behind(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Return `call(...)`, computed in the one thread that opens bundles."""

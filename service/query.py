@@ -44,11 +44,16 @@ Picture = PictureData | PictureUrl
 
 @dataclass(frozen=True, slots=True)
 class TextPart:
-    """Words to look for."""
+    """Words to look for.
+
+    Attributes:
+        words: What is matched as words, if not the text.
+    """
 
     text: str
     weight: float
     path: str
+    words: str = ""
 
 
 @dataclass(frozen=True, slots=True)

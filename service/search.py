@@ -31,6 +31,7 @@ from service.pressure import RERANK, WIDTH, Level, Pressure
 from service.query import Query
 from service.retrieve import EVERYTHING, Retrieved, Wanted, resolve, retrieve
 from service.served import Served
+from service.synonyms import as_asked
 from service.telemetry import Metrics
 from service.understand import LinkedEntity
 from service.versions import Version, Versions
@@ -176,6 +177,7 @@ class SearchEngine:
             ServiceError: as `search`.
         """
         served = self.served
+        query, _ = served.synonyms.reworded(query)
         async with self._in_time(due) as account:
             links = await self._read(query, served)
             mixture = mixed(await self._parts(query, links, served, account))
@@ -250,6 +252,8 @@ class SearchEngine:
 
     async def _search(self, query: Query, served: Served, account: Account) -> Answer:
         began = time.perf_counter()
+        asked = query
+        query, reworded = served.synonyms.reworded(query)
         query, served = self._eased(query, served, account)
         tracing.stage("filter")
         wanted = await self._ranking.run(resolve, served, query) if query.narrowed else EVERYTHING
@@ -280,9 +284,10 @@ class SearchEngine:
             rank=_ms(rank_s),
         )
         return Answer(
-            query=query,
+            query=asked,
+            reworded=reworded,
             hits=retrieved.hits,
-            links=tuple(links),
+            links=tuple(as_asked(links, asked, reworded)),
             found=retrieved.found,
             facets=retrieved.facets,
             strategy=retrieved.strategy,

@@ -19,6 +19,7 @@ from service.filters import Filters
 from service.memory import give_back
 from service.runtimes import on_fastest_runtimes
 from service.settings import Settings
+from service.synonyms import Synonyms, table_of
 from service.telemetry import Metrics
 from service.terms import TermsCache
 from service.understand import Reader, Spellings
@@ -30,6 +31,7 @@ class Served:
 
     Attributes:
         position: How far the update log is in it; empty: as it was built.
+        synonyms: What words stand for.
         elsewhere: Its indexes that are not searched here; None: all are.
     """
 
@@ -39,6 +41,7 @@ class Served:
     cache: TermsCache
     filters: Filters
     suggester: Suggester
+    synonyms: Synonyms
     position: str = ""
     elsewhere: Elsewhere | None = None
 
@@ -49,8 +52,8 @@ class Served:
 
     @property
     def state(self) -> str:
-        """The bundle and how far updates are in it: equal states give equal answers."""
-        return f"{self.bundle_id}@{self.position}"
+        """The bundle, how far updates are in it, and its synonyms: equal states give equal answers."""
+        return f"{self.bundle_id}@{self.position}@{self.synonyms.digest}"
 
 
 def serve(
@@ -59,7 +62,8 @@ def serve(
     """Join an encoder and a bundle that belong together, and what of its indexes is elsewhere."""
     reader = Reader(EntityLinker(bundle.statistics), Spellings(bundle.statistics.vocabulary, encoder.vocabularies))
     terms = TermsCache(cache, metrics, bundle=bundle.manifest.id, fingerprint=encoder.fingerprint, dim=encoder.dim)
-    return Served(encoder, bundle, reader, terms, Filters(bundle.fields), Suggester(bundle), elsewhere=elsewhere)
+    filters, suggester, synonyms = Filters(bundle.fields), Suggester(bundle), Synonyms(bundle.lexical)
+    return Served(encoder, bundle, reader, terms, filters, suggester, synonyms, elsewhere=elsewhere)
 
 
 def shake_hands(encoder: Encoder, bundle: Bundle) -> None:
@@ -96,6 +100,7 @@ def open_artefacts(settings: Settings) -> tuple[Encoder, Bundle]:
         StartupError: there is none, one of them is damaged, or they do not belong together.
     """
     expect_elsewhere(settings)
+    table_of(settings)  # what cannot be used is told before the rest is opened
     try:
         path = current_bundle(settings.data_dir)
         if path is None:

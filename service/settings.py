@@ -147,6 +147,10 @@ class Settings(BaseSettings):
     max_image_bytes: Positive = Field(20 << 20, description="Largest picture, as a file.")
     max_image_px: int = Field(50_000_000, gt=0, le=89_000_000, description="Largest picture, width times height.")
 
+    synonyms_file: Path | None = Field(
+        None,
+        description="Table of synonyms in Solr's format; else synonyms.txt in the data folder, where there is one.",
+    )
     keys_file: Path | None = Field(None, description="API keys; else keys.json in the data folder, where there is one.")
     anonymous: Anonymous = Field(
         Anonymous.AUTO,

@@ -167,6 +167,7 @@ class Swapper:
         async with self._lock:
             await self._follow_current()
             await self._follow_beside()
+            await self._opener.read_synonyms(self._versions.all)
             wanted = {self._current, *self._stated_beside, *self._unread}
             for name in [name for name in self._versions.refused if name not in wanted]:
                 self._forget(name)

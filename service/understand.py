@@ -64,7 +64,7 @@ def matched_texts(query: Query) -> list[tuple[int, str, float]]:
     """Return the query's wanted texts to be matched as words: number of the part, text, share of all that is wanted."""
     wanted = sum(part.weight for part in query.parts if part.weight > 0)
     return [
-        (number, part.text, part.weight / wanted)
+        (number, part.words or part.text, part.weight / wanted)
         for number, part in enumerate(query.parts)
         if isinstance(part, TextPart) and part.weight > 0
     ]

@@ -9,6 +9,7 @@ import hashlib
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from threading import Lock
 from typing import Annotated, ClassVar, Final
 
 from pydantic import ConfigDict, Field
@@ -19,6 +20,7 @@ from service.errors import InvalidRequestError
 from service.filters import Filters
 from service.following import UPDATES, Follower
 from service.served import Served
+from service.synonyms import Table
 
 _EVERYTHING: Final[frozenset[str]] = frozenset()
 
@@ -34,6 +36,7 @@ class Version:
     def __init__(self, served: Served) -> None:
         self.served = served
         self.follower: Follower | None = None
+        self._changing = Lock()  # views come from the follower's thread, synonyms from others
 
     @property
     def id(self) -> str:
@@ -49,7 +52,19 @@ class Version:
     def show(self, view: Searchable) -> None:
         """Answer from `view` from now on: the same bundle as it is now. Answers under way go on as they began."""
         position = "" if self.follower is None else str(self.follower.coming)
-        self.served = replace(self.served, bundle=view, filters=Filters(view.fields), position=position)
+        filters = Filters(view.fields)
+        with self._changing:
+            self.served = replace(self.served, bundle=view, filters=filters, position=position)
+
+    def reads_with(self, table: Table) -> bool:
+        """Return whether queries are read with these synonyms already."""
+        return self.served.synonyms.digest == table.digest
+
+    def read_with(self, table: Table) -> None:
+        """Read queries with these synonyms from now on."""
+        synonyms = self.served.synonyms.of(table)
+        with self._changing:
+            self.served = replace(self.served, synonyms=synonyms)
 
     def close(self) -> None:
         """Follow no more. What is being answered from it goes on."""

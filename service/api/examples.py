@@ -86,6 +86,9 @@ SEARCH_RESPONSE: Final = {
             "known": True,
         }
     ],
+    "synonyms": [
+        {"query": 0, "surface": "denims", "start": 7, "end": 13, "read_as": "jeans", "matched": ["jeans"]},
+    ],
     "facets": {
         "brand": {
             "values": [{"value": "Diesel", "count": 1}],
@@ -121,6 +124,7 @@ SEARCH_RESPONSE: Final = {
 IMAGE_RESPONSE: Final = {
     **SEARCH_RESPONSE,
     "linked_entities": [],
+    "synonyms": [],
     "facets": {},
     "instances": [
         {

@@ -32,6 +32,7 @@ from service.api.views import (
     SearchResponse,
     SuggestionView,
     SuggestResponse,
+    SynonymView,
     TermView,
     Timings,
 )
@@ -44,6 +45,7 @@ from service.problems import MOST_ERRORS, printable
 from service.readiness import Verdict
 from service.retrieve import Found
 from service.served import Served
+from service.synonyms import Reworded
 from service.telemetry import SERVER_TIMING, server_timing
 from service.understand import LinkedEntity
 from service.versions import Beside, Versions
@@ -64,6 +66,7 @@ def search_view(answer: Answer, fields: Sequence[ProductField] | None = None) ->
         "hits": [_hit(found, answer.served.bundle, fields) for found in answer.hits],
         "instances": _instances(answer, fields),
         "linked_entities": [link_view(link) for link in answer.links],
+        "synonyms": [_synonym(one) for one in answer.reworded],
         "facets": {facet.field: _facet(facet) for facet in answer.facets},
         "filter_strategy": answer.strategy.value,
         "rerank": _rerank(answer.reranked),
@@ -233,6 +236,17 @@ def _rerank(reranked: Reranked | None) -> RerankView | None:
     if reranked is None:
         return None
     return {"category": _category(reranked.guess), "action": reranked.action, "reason": reranked.reason}
+
+
+def _synonym(one: Reworded) -> SynonymView:
+    return {
+        "query": one.query,
+        "surface": one.surface,
+        "start": one.start,
+        "end": one.end,
+        "read_as": one.read_as,
+        "matched": list(one.matched),
+    }
 
 
 def link_view(link: LinkedEntity) -> LinkedEntityView:

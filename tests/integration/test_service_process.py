@@ -199,6 +199,7 @@ def test_a_body_that_never_ends_is_given_up(start, published):
         ([], {"CATALENS_PROT": "80"}, "unknown setting CATALENS_PROT"),
         ([], {"CATALENS_MAX_WAITING": "-1"}, "CATALENS_MAX_WAITING or --max-waiting"),
         (["--data-dir", "/nonexistent"], {}, "no bundle is published in /nonexistent"),
+        (["--synonyms-file", "/nonexistent"], {}, "/nonexistent: there is no such file of synonyms"),
     ],
 )
 def test_a_wrong_configuration_is_one_clear_line(start, flags, environ, said):
