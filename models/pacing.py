@@ -5,8 +5,6 @@ gives its turn up at each call into numpy or a socket: answers take several time
 stands back is hardly noticed, and takes no longer than otherwise where nobody else has anything to do.
 """
 
-import os
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -16,7 +14,6 @@ from typing import Final, TypeVar
 
 T = TypeVar("T")
 
-NICENESS: Final = 10  # of threads and processes that others do not wait for
 _PIECE_S: Final = 0.001  # of work without a rest
 _LOOK_S: Final = 0.003  # between two looks whether others still work: each look takes a turn
 _LONGEST_REST_S: Final = 0.1
@@ -55,12 +52,6 @@ def standing_back(busy: Callable[[], bool]) -> Iterator[None]:
         yield
     finally:
         _of_thread.pace = before
-
-
-def give_way() -> None:
-    """Have the system let all others go first who want the core of this thread, for good; where it can (Linux)."""
-    if sys.platform == "linux":  # elsewhere a priority is that of the whole process
-        os.nice(NICENESS)
 
 
 def rest(times: float = 9.0) -> None:

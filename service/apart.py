@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Final
 
-from models.pacing import NICENESS
-
+_NICENESS: Final = 10
 _ERROR: Final = "Error: "
 
 
@@ -96,5 +95,5 @@ def started(command: Sequence[str], env: Mapping[str, str]) -> "subprocess.Popen
         command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     with suppress(OSError):  # it may have ended
-        os.setpriority(os.PRIO_PROCESS, process.pid, NICENESS)
+        os.setpriority(os.PRIO_PROCESS, process.pid, _NICENESS)
     return process

@@ -12,7 +12,8 @@ from models.encoder import Entities, Vectors
 from service.embed import Account, Embedder, together
 from service.query import PicturePart, Query, TextPart
 from service.served import Served
-from service.understand import LinkedEntity, Reader
+from service.synonyms import as_asked
+from service.understand import LinkedEntity
 
 EmbeddingKind = Literal["query", "product"]
 """What a vector is for: to search with, or to be found."""
@@ -43,11 +44,22 @@ class Embedded:
     links: Sequence[LinkedEntity]
 
 
-def read_all(reader: Reader, wanted: Sequence[ToEmbed], kind: EmbeddingKind) -> list[list[LinkedEntity]]:
-    """Return the entities of each, `query` of a link being its place: of a query, those its words name as well."""
-    linking: Literal["auto", "off"] = "auto" if kind == "query" else "off"
-    queries = [Query((one.part,), entities=one.entities, linking=linking) for one in wanted]
-    return [[replace(link, query=at) for link in reader.read(query)] for at, query in enumerate(queries)]
+def read_all(
+    served: Served, wanted: Sequence[ToEmbed], kind: EmbeddingKind
+) -> list[tuple[ToEmbed, list[LinkedEntity]]]:
+    """Return each as it is to be embedded, and its entities, `query` of a link being its place.
+
+    Of a query, synonyms are read as what they mean, and the entities that its words name are there as well.
+    """
+    return [_read(served, at, one, kind) for at, one in enumerate(wanted)]
+
+
+def _read(served: Served, at: int, one: ToEmbed, kind: EmbeddingKind) -> tuple[ToEmbed, list[LinkedEntity]]:
+    query = Query((one.part,), entities=one.entities, linking="auto" if kind == "query" else "off")
+    read, told = served.synonyms.reworded(query) if kind == "query" else (query, ())
+    links = [replace(link, query=at) for link in as_asked(served.reader.read(read), query, told)]
+    (part,) = read.parts
+    return (replace(one, part=part) if isinstance(part, TextPart) else one), links
 
 
 class Embedding:
@@ -67,13 +79,13 @@ class Embedding:
         self._kept = kind == "query"
         self._turns = asyncio.Semaphore(_AT_ONCE)
 
-    async def all(self, wanted: Sequence[ToEmbed], read: Sequence[Sequence[LinkedEntity]]) -> list[Embedded]:
-        """Return what becomes of each, read with these entities.
+    async def all(self, read: Sequence[tuple[ToEmbed, Sequence[LinkedEntity]]]) -> list[Embedded]:
+        """Return what becomes of each, embedded with these entities.
 
         Raises:
             ServiceError: one cannot be had or read, or too much waits; then there is nothing of the others either.
         """
-        return await together([self._one(at, wanted[at].part, links) for at, links in enumerate(read)])
+        return await together([self._one(at, one.part, links) for at, (one, links) in enumerate(read)])
 
     async def _one(self, at: int, part: TextPart | PicturePart, links: Sequence[LinkedEntity]) -> Embedded:
         async with self._turns:

@@ -12,7 +12,7 @@ import structlog
 
 from indexer.bundle import Bundle, BundleError
 from models.encoder import Encoder
-from models.pacing import give_way, standing_back
+from models.pacing import standing_back
 from service.cache import Cache
 from service.elsewhere import search_elsewhere
 from service.errors import RefusedBundleError, ServiceError, StartupError
@@ -55,7 +55,7 @@ class Opener:
         self._cache = cache
         self._metrics = metrics
         self._synonyms = synonyms
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="open", initializer=give_way)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="open")
 
     @property
     def encoder(self) -> Encoder:

@@ -193,8 +193,8 @@ class SearchEngine:
         """
         served = self.served
         async with self._in_time(due) as account:
-            read = await self._ranking.run(read_all, served.reader, wanted, kind)
-            return await Embedding(self._embedder, served, account, kind).all(wanted, read), served, account
+            read = await self._ranking.run(read_all, served, wanted, kind)
+            return await Embedding(self._embedder, served, account, kind).all(read), served, account
 
     @asynccontextmanager
     async def _in_time(self, due: float, *, counted: bool = True) -> AsyncIterator[Account]:

@@ -1,6 +1,7 @@
 """What a visitor says of the answer: less like this, that name is another one; and what category the model sees."""
 
 import json
+import time
 
 import pytest
 from playwright.sync_api import expect
@@ -231,3 +232,26 @@ def test_the_category_of_a_product_is_said_quietly(visit):
             expect(guess).to_contain_text(more)
         visit.page.keyboard.press("Escape")
         expect(visit.page.get_by_role("dialog")).to_be_hidden()
+
+
+def test_words_that_stand_for_others_are_shown_beside_the_names(visit, data_dir, base_url):
+    table = data_dir / "synonyms.txt"
+    table.write_text("zibbles => red dress\n", encoding="utf-8")
+
+    def told():
+        return visit.page.request.post(f"{base_url}/v1/search", data={"q": "zibbles"}).json()["synonyms"]
+
+    end = time.monotonic() + 10
+    while not told():
+        assert time.monotonic() < end, "the table was not read"
+        time.sleep(0.1)
+    visit.open("/?q=long+zibbles")
+    chip = visit.page.locator(".chip-synonym")
+    expect(chip).to_have_count(1)
+    expect(chip.locator("[aria-hidden]")).to_have_text("zibbles \u2192 red dress")
+    expect(chip.locator(".sr")).to_have_text("zibbles is read as red dress")
+    found = visit.ids()
+    visit.open("/?q=long+red+dress")
+    expect(chip).to_have_count(0)
+    assert len(set(found) & set(visit.ids())) > len(found) / 2
+    table.write_text("", encoding="utf-8")

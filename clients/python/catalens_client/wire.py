@@ -487,6 +487,22 @@ class SuggestionView(TypedDict):
     count: int
 
 
+class SynonymView(TypedDict):
+    """
+    Words of the query that stand for others. `start` and `end` are characters of the text as it was sent.
+
+    `read_as` is what takes their place for the model and for `linked_entities`, null: nothing does; `matched` is what
+    is matched as words beside them.
+    """
+
+    query: int
+    surface: str
+    start: int
+    end: int
+    read_as: str | None
+    matched: list[str]
+
+
 class TermView(TypedDict):
     """
     One summand of a score: of which part of the query, and for an entity its value and gate.
@@ -679,6 +695,7 @@ class SearchResponse(TypedDict):
     hits: list[Hit]
     instances: list[InstanceView] | None
     linked_entities: list[LinkedEntityView]
+    synonyms: list[SynonymView]
     facets: dict[str, FacetView]
     filter_strategy: Literal["none", "exact", "approximate"]
     rerank: RerankView | None

@@ -35,10 +35,11 @@ import { isMixed } from "./state.js";
 /** @typedef {{field: string, limit: number}} AskedFacet */
 /** @typedef {{text: string, group: string | null, value: string | null, count: number}} Suggestion */
 /** @typedef {{suggestions: Suggestion[], corrected: string | null}} Suggestions `corrected`: what was meant, if misspelt */
+/** @typedef {{surface: string, read_as: string | null}} Synonym words of the query that stand for others */
 /**
  * @typedef {{
- *   hits: Hit[], instances?: Instance[] | null, linked_entities: LinkedEntity[], found: number, limit: number,
- *   offset: number, facets?: Facets,
+ *   hits: Hit[], instances?: Instance[] | null, linked_entities: LinkedEntity[], synonyms?: Synonym[],
+ *   found: number, limit: number, offset: number, facets?: Facets,
  *   index: {bundle: string, model: string}, timings_ms: Record<string, number>, degraded: string[],
  * }} Answer
  */

@@ -1,13 +1,11 @@
 """Work that rests: how long, when, and only in the thread that stands back."""
 
-import os
-import sys
 import threading
 
 import pytest
 
 from models import pacing
-from models.pacing import NICENESS, give_way, rest, standing_back, unhurried
+from models.pacing import rest, standing_back, unhurried
 
 
 class Clock:
@@ -102,20 +100,3 @@ def test_other_threads_work_on(clock: Clock) -> None:
         thread.join()
     assert found[0] is items
     assert clock.slept == []
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="threads have a priority of their own on Linux")
-def test_a_thread_gives_way_alone() -> None:
-    """Its priority is lower from then on, and nobody else's."""
-    seen: list[int] = []
-
-    def work() -> None:
-        give_way()
-        seen.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
-
-    before = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join()
-    assert seen == [min(before + NICENESS, 19)]
-    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == before

@@ -156,6 +156,7 @@ export const text = {
   weightValue: (weight, other) => `${percent.format(1 - weight)} Worte, ${percent.format(weight)} ${other}`,
   removePicture: "Das Bild entfernen",
   removeProduct: "Das Produkt entfernen",
+  standsFor: (word, meant) => `${word} wird als ${meant} gelesen`,
   understoodAs: "Gelesen als",
   ignore: ": nicht so lesen",
   useAgain: ": nicht verwendet, wieder so lesen",

@@ -114,6 +114,7 @@ export const text = {
     `${percent.format(1 - weight)} words, ${percent.format(weight)} ${other.toLocaleLowerCase(LOCALE)}`,
   removePicture: "Remove the picture",
   removeProduct: "Remove the product",
+  standsFor: (/** @type {string} */ word, /** @type {string} */ meant) => `${word} is read as ${meant}`,
   understoodAs: "Read as",
   ignore: ": do not read it so",
   useAgain: ": not used, read it so again",

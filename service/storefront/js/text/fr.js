@@ -158,6 +158,7 @@ export const text = {
     `${percent.format(1 - weight)} mots, ${percent.format(weight)} ${other.toLocaleLowerCase(LOCALE)}`,
   removePicture: "Retirer l’image",
   removeProduct: "Retirer le produit",
+  standsFor: (word, meant) => `${word} est compris comme ${meant}`,
   understoodAs: "Compris comme",
   ignore: "\u00a0: ne pas le comprendre ainsi",
   useAgain: "\u00a0: écarté, le comprendre à nouveau ainsi",

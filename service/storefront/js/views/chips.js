@@ -25,7 +25,8 @@ export function chips({ answer, query }, actions) {
     ...query.corrected.map((entity) => ({ ...entity, chip: correctedChip })),
     ...query.dropped.map((entity) => ({ ...entity, was: entity.value, chip: droppedChip })),
   ];
-  if (read.length === 0) return [];
+  const reworded = (answer?.synonyms ?? []).filter(({ read_as }) => read_as !== null);
+  if (read.length + reworded.length === 0) return [];
   const words = query.q.toLocaleLowerCase();
   const place = (/** @type {Corrected} */ { surface }) => words.indexOf(surface.toLocaleLowerCase());
   read.sort((one, other) => place(one) - place(other));
@@ -35,7 +36,7 @@ export function chips({ answer, query }, actions) {
       "div",
       { class: "chips" },
       h("span", { class: "chips-label", id: "chips-label" }, text.understoodAs),
-      h("ul", { "aria-labelledby": "chips-label" }, all),
+      h("ul", { "aria-labelledby": "chips-label" }, reworded.map(synonym), all),
     ),
   ];
 }
@@ -52,6 +53,16 @@ export function replaceChips(place, fresh) {
   if (!key) return;
   const same = [...place.querySelectorAll("[data-key]")].find((node) => node.getAttribute("data-key") === key);
   if (same instanceof HTMLElement) same.focus();
+}
+
+/** @param {import("../api.js").Synonym} synonym */
+function synonym({ surface, read_as }) {
+  return h(
+    "li",
+    { class: "chip-synonym" },
+    h("span", { "aria-hidden": "true" }, surface, h("small", {}, " → "), read_as),
+    h("span", { class: "sr" }, text.standsFor(surface, read_as ?? "")),
+  );
 }
 
 /**
