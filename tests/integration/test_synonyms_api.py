@@ -72,6 +72,17 @@ def test_a_classified_text_is_read_with_it(service, known):
     assert asked[0]["category"] == asked[1]["category"]
 
 
+def test_a_query_is_embedded_with_it_and_a_product_is_not(service, known):
+    def vectors(kind):
+        asked = {"input": ["red frobs", f"red {known}"], "kind": kind}
+        return [one["embedding"] for one in service.post("/v1/embeddings", json=asked).json()["data"]]
+
+    meant, itself = vectors("query")
+    assert meant == pytest.approx(itself, abs=1e-5)
+    meant, itself = vectors("product")
+    assert meant != pytest.approx(itself, abs=1e-2)
+
+
 def test_every_part_of_a_mixture_is_read(service, search):
     asked = {"query": [{"text": "mug"}, {"text": "blue zibbles", "weight": -0.5}]}
     (told,) = search(service, **asked)["synonyms"]

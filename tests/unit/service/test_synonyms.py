@@ -1,6 +1,7 @@
 """Tables of synonyms: what they may say, what their words mean in a catalogue, and how a query is read with them."""
 
 import os
+from contextlib import suppress
 
 import pytest
 import structlog
@@ -86,10 +87,8 @@ class TestTable:
 
     @given(st.text(max_size=200))
     def test_any_text_is_a_table_or_refused(self, text):
-        try:
-            Table.parse(text)
-        except SynonymsError as error:
-            assert "line" in str(error)
+        with suppress(SynonymsError):
+            assert len(Table.parse(text).rules) <= len(text.splitlines())
 
     def test_another_text_has_another_digest(self):
         assert Table.parse("a, b").digest != Table.parse("a, c").digest
