@@ -311,7 +311,7 @@ def test_help_is_quick_because_it_imports_no_torch():
 def test_a_study_told_to_end_goes_on_where_it_was(folder):
     """Processes for real: told to end in the middle of a training, which ends with it, and started again."""
     (folder / "small.toml").write_text(TRAINING.format(cache=folder / "cache") + "save_every_steps = 1\n")
-    text = STUDY.replace("seeds = [0, 1]", 'seeds = [0]\nset = ["optim.epochs=12", "optim.batch_size=8"]')
+    text = STUDY.replace("seeds = [0, 1]", 'seeds = [0]\nset = ["optim.epochs=6", "optim.batch_size=8"]')
     (folder / "study.toml").write_text(text)
     command = [sys.executable, "-m", "models", "reproduce", "--only", "gates", "--study", str(folder / "study.toml")]
     command += ["--catalogue", str(folder / "shop"), "--out", str(folder / "out")]
@@ -334,7 +334,7 @@ def test_a_study_told_to_end_goes_on_where_it_was(folder):
     assert (times.starts, times.complete) == (2, True)
     assert times.cpu_s > 0
 
-    overrides = ("optim.epochs=12", "optim.batch_size=8", "run.seed=0")
+    overrides = ("optim.epochs=6", "optim.batch_size=8", "run.seed=0")
     fit_straight(folder / "small.toml", overrides, folder / "shop", folder / "straight", io.BytesIO())
     one, other = (load_file(where / "model.safetensors") for where in (run, folder / "straight"))
     assert [key for key in one if not torch.equal(one[key], other[key])] == []
