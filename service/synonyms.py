@@ -144,7 +144,7 @@ class TableFile:
 
     def __init__(self, path: Path, *, required: bool = False) -> None:
         self._path = path
-        self._seen = _look(path)
+        self._seen = self._coming = _look(path)
         self.table = Table()
         try:
             self.table = read_table(path)
@@ -156,9 +156,10 @@ class TableFile:
             raise StartupError(str(error)) from error
 
     def refresh(self) -> None:
-        """Take note of another table in the file."""
-        seen = _look(self._path)
-        if seen == self._seen:
+        """Take note of another table in the file, once it is the same at two looks: it may be being written."""
+        seen, before = _look(self._path), self._coming
+        self._coming = seen
+        if seen == self._seen or seen != before:
             return
         self._seen = seen
         try:

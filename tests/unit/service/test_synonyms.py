@@ -177,6 +177,12 @@ def test_entities_that_a_caller_states_have_no_place(synonyms):
     assert as_asked([stated], query, synonyms.reworded(query)[1]) == [stated]
 
 
+def look_twice(file):
+    """Let it be seen that the file does not change any more."""
+    file.refresh()
+    file.refresh()
+
+
 class TestFile:
     @pytest.fixture
     def path(self, tmp_path):
@@ -190,11 +196,21 @@ class TestFile:
     def test_it_is_read_again_when_it_changes(self, path):
         file = TableFile(path)
         path.write_text("a, b\n", encoding="utf-8-sig")
-        file.refresh()
+        look_twice(file)
         assert file.table.rules == (Rule(("a", "b"), ("a", "b"), False),)
         seen = file.table
-        file.refresh()
+        look_twice(file)
         assert file.table is seen
+
+    def test_one_that_is_being_written_is_waited_for(self, path):
+        path.write_text("a, b\n", encoding="utf-8")
+        file = TableFile(path)
+        for half in ("", "c, d\n", "c, d\ne, f\n"):
+            path.write_text(half, encoding="utf-8")
+            file.refresh()
+            assert [rule.written for rule in file.table.rules] == [("a", "b")]
+        file.refresh()
+        assert [rule.written for rule in file.table.rules] == [("c", "d"), ("e", "f")]
 
     @pytest.mark.parametrize(
         ("content", "says"),
@@ -209,8 +225,8 @@ class TestFile:
         file = TableFile(path)
         path.write_bytes(content)
         with structlog.testing.capture_logs() as lines:
-            file.refresh()
-            file.refresh()
+            look_twice(file)
+            look_twice(file)
         assert len(file.table.rules) == 1
         (line,) = lines
         assert (line["event"], line["log_level"]) == ("synonyms_unusable", "error")
@@ -223,7 +239,7 @@ class TestFile:
         file = TableFile(path)
         path.unlink()
         with structlog.testing.capture_logs() as lines:
-            file.refresh()
+            look_twice(file)
         assert (lines[0]["event"], len(file.table.rules)) == ("synonyms_missing", 1)
 
     def test_a_folder_is_no_file(self, tmp_path):
