@@ -12,7 +12,6 @@ from models.encoder import Entities, Vectors
 from service.embed import Account, Embedder, together
 from service.query import PicturePart, Query, TextPart
 from service.served import Served
-from service.synonyms import as_asked
 from service.understand import LinkedEntity
 
 EmbeddingKind = Literal["query", "product"]
@@ -56,10 +55,13 @@ def read_all(
 
 def _read(served: Served, at: int, one: ToEmbed, kind: EmbeddingKind) -> tuple[ToEmbed, list[LinkedEntity]]:
     query = Query((one.part,), entities=one.entities, linking="auto" if kind == "query" else "off")
-    read, told = served.synonyms.reworded(query) if kind == "query" else (query, ())
-    links = [replace(link, query=at) for link in as_asked(served.reader.read(read), query, told)]
-    (part,) = read.parts
-    return (replace(one, part=part) if isinstance(part, TextPart) else one), links
+    if kind == "query":
+        query, _, links = served.read(query)
+    else:
+        links = served.reader.read(query)
+    (part,) = query.parts
+    read = replace(one, part=part) if isinstance(part, TextPart) else one
+    return read, [replace(link, query=at) for link in links]
 
 
 class Embedding:

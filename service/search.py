@@ -30,8 +30,7 @@ from service.pools import BoundedPool, InPlace
 from service.pressure import RERANK, WIDTH, Level, Pressure
 from service.query import Query
 from service.retrieve import EVERYTHING, Retrieved, Wanted, resolve, retrieve
-from service.served import Served
-from service.synonyms import as_asked
+from service.served import Reading, Served
 from service.telemetry import Metrics
 from service.understand import LinkedEntity
 from service.versions import Version, Versions
@@ -177,9 +176,8 @@ class SearchEngine:
             ServiceError: as `search`.
         """
         served = self.served
-        query, _ = served.synonyms.reworded(query)
         async with self._in_time(due) as account:
-            links = await self._read(query, served)
+            query, _, links = await self._read(query, served)
             mixture = mixed(await self._parts(query, links, served, account))
             return await self._ranking.run(category_of, served.bundle, query, mixture, links), served
 
@@ -252,14 +250,12 @@ class SearchEngine:
 
     async def _search(self, query: Query, served: Served, account: Account) -> Answer:
         began = time.perf_counter()
-        asked = query
-        query, reworded = served.synonyms.reworded(query)
-        query, served = self._eased(query, served, account)
+        asked, served = self._eased(query, served, account)
         tracing.stage("filter")
-        wanted = await self._ranking.run(resolve, served, query) if query.narrowed else EVERYTHING
+        wanted = await self._ranking.run(resolve, served, asked) if asked.narrowed else EVERYTHING
         filtered = time.perf_counter()
         tracing.stage("encode")
-        links = await self._read(query, served)
+        query, reworded, links = await self._read(asked, served)
         look = self._instances.look(query, account.due)
         parts = await self._parts(query, links, served, account, look)
         found = await self._products(look, parts, served)
@@ -287,7 +283,7 @@ class SearchEngine:
             query=asked,
             reworded=reworded,
             hits=retrieved.hits,
-            links=tuple(as_asked(links, asked, reworded)),
+            links=tuple(links),
             found=retrieved.found,
             facets=retrieved.facets,
             strategy=retrieved.strategy,
@@ -349,10 +345,10 @@ class SearchEngine:
             return await self._ranking.run(products, served.bundle, look, parts)
         return await self._retrieving.run((served.bundle_id, "alike"), products, served.bundle, look, parts)
 
-    async def _read(self, query: Query, served: Served) -> list[LinkedEntity]:
+    async def _read(self, query: Query, served: Served) -> Reading:
         if sum(len(part.text) for part in query.texts) <= _READ_AT_ONCE:
-            return served.reader.read(query)
-        return await self._ranking.run(served.reader.read, query)
+            return served.read(query)
+        return await self._ranking.run(served.read, query)
 
 
 def _ms(seconds: float) -> float:

@@ -5,6 +5,7 @@ A request takes the reference once and uses nothing else, so that no answer ever
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from indexer.bundle import Bundle, BundleError, current_bundle
 from indexer.searchable import Searchable
@@ -17,12 +18,21 @@ from service.elsewhere import Elsewhere, expect_elsewhere
 from service.errors import StartupError
 from service.filters import Filters
 from service.memory import give_back
+from service.query import Query
 from service.runtimes import on_fastest_runtimes
 from service.settings import Settings
-from service.synonyms import Synonyms, table_of
+from service.synonyms import Reworded, Synonyms, as_asked, table_of
 from service.telemetry import Metrics
 from service.terms import TermsCache
-from service.understand import Reader, Spellings
+from service.understand import LinkedEntity, Reader, Spellings
+
+
+class Reading(NamedTuple):
+    """What a query is read as: its words as they are meant, those that stand for others, and its entities."""
+
+    query: Query
+    reworded: tuple[Reworded, ...]
+    links: list[LinkedEntity]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +64,15 @@ class Served:
     def state(self) -> str:
         """The bundle, how far updates are in it, and its synonyms: equal states give equal answers."""
         return f"{self.bundle_id}@{self.position}@{self.synonyms.digest}"
+
+    def read(self, query: Query) -> Reading:
+        """Return a query as its words are meant, which of them stand for others, and the entities that it names.
+
+        Raises:
+            InvalidRequestError: as `Reader.read`.
+        """
+        meant, reworded = self.synonyms.reworded(query)
+        return Reading(meant, reworded, as_asked(self.reader.read(meant), query, reworded))
 
 
 def serve(

@@ -1,6 +1,5 @@
 """Tables of synonyms: what they may say, what their words mean in a catalogue, and how a query is read with them."""
 
-import os
 from contextlib import suppress
 
 import pytest
@@ -245,10 +244,3 @@ class TestFile:
     def test_a_folder_is_no_file(self, tmp_path):
         with pytest.raises(SynonymsError, match="Is a directory"):
             read_table(tmp_path)
-
-    @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
-    def test_one_that_may_not_be_read_is_told(self, path):
-        path.write_text("a, b\n", encoding="utf-8")
-        path.chmod(0)
-        with pytest.raises(SynonymsError, match="Permission denied"):
-            read_table(path)
